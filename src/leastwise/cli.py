@@ -1,0 +1,281 @@
+"""The command line: words to calls. Results on stdout, progress and notes on stderr.
+
+Exit codes: 0 done, 1 the data or the model cannot give an answer, 2 wrong usage. Everything heavy is
+imported inside the commands, so that --help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from leastwise._version import __version__
+from leastwise.errors import LeastwiseError
+
+if TYPE_CHECKING:
+    from leastwise.fitting import Fit
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 the data cannot give an answer, 2 wrong usage.",
+)
+@click.version_option(__version__, prog_name="leastwise")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Linear regression done completely.
+
+    \b
+    leastwise fit screen.csv --target activity -o RUN
+    leastwise predict RUN new.csv -o predictions.csv
+    leastwise demo
+    """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
+def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+    """`--drop a,b --drop c` as (a, b, c); None where the option was not given."""
+    names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    return names or None
+
+
+def _list_option(*names: str, help: str) -> Callable[[Any], Any]:
+    return click.option(*names, multiple=True, callback=_names, metavar="A,B", help=help)
+
+
+READING = [
+    _list_option("--columns", help="Names of the columns of a file without a header."),
+    click.option("--delimiter", help="What separates cells; found by itself if not given."),
+    click.option("--encoding", help="Of a text file; utf-8 if not given."),
+    click.option("--multiline", is_flag=True, default=None, help="Quoted cells may hold line ends."),
+]
+COLUMNS = [
+    _list_option("--target", help="The column to predict (or several)."),
+    _list_option("--features", help="Columns to predict from; all the others if not given."),
+    _list_option("--drop", help="Columns to leave out."),
+    click.option("--sequence", metavar="COL", help="A column of protein sequences."),
+    click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id."),
+    click.option("--group", metavar="COL", help="Rows of one group come into one fold."),
+    click.option("--weight", metavar="COL", help="Weights of the rows."),
+    _list_option("--categorical", help="Columns whose values are levels, though they may be numbers."),
+    click.option("--missing", help="Missing cells: error (default), drop the row, or mean."),
+    click.option("--unseen", help="Levels unseen at prediction: error (default) or reference."),
+    click.option("--dates", help="Dates: error (default) or days."),
+    click.option("--unknown", help="Unknown letters of a sequence: error (default), drop or mask."),
+]
+FITTING = [
+    click.option("--rank", help="Dependent columns: drop (default), error or min-norm."),
+    click.option("--folds", type=int, help="Folds for the score on unseen rows; 0 for none."),
+    click.option("--seed", type=int, help="Deals rows to folds; 0 if not given."),
+    click.option("--no-intercept", is_flag=True, help="Fit through the origin."),
+]
+TELLING = [
+    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text."),
+    click.option("--quiet", is_flag=True, help="No progress and no notes."),
+]
+OUTPUT = [
+    click.option("-o", "--output", metavar="RUN", help="Folder for the model, the report and tables."),
+    click.option("--overwrite", is_flag=True, help="Replace an earlier run in that folder."),
+]
+
+
+def _options(*groups: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    def add(command: Any) -> Any:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return add
+
+
+@main.command()
+@click.argument("data", nargs=-1, required=True)
+@_options(COLUMNS, READING, FITTING, OUTPUT, TELLING)
+def fit(
+    data: tuple[str, ...],
+    output: str | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    no_intercept: bool,
+    **asked: Any,
+) -> None:
+    """Fit a linear model of DATA (CSV, TSV, Parquet, FASTA; files or folders).
+
+    \b
+    leastwise fit housing.csv --target price --missing mean -o RUN
+    leastwise fit wells.parquet --target yield --group site --drop id
+    leastwise fit proteins.fasta --labels tm.csv --target tm
+    """
+    with _answering():
+        from leastwise.store import check_folder
+
+        if output is not None:
+            check_folder(Path(output), overwrite=overwrite)
+        said = {name: value for name, value in asked.items() if value is not None}
+        if no_intercept:
+            said["intercept"] = False
+        source = data[0] if len(data) == 1 else list(data)
+        result = _fit(source, quiet, said)
+        _finish(result, output, overwrite, as_json, quiet)
+
+
+@main.command()
+@click.argument("run")
+@click.argument("data", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", metavar="OUT", help="File to write (.csv or .parquet); stdout if not given."
+)
+@_options(READING, TELLING)
+def predict(
+    run: str, data: tuple[str, ...], output: str | None, as_json: bool, quiet: bool, **asked: Any
+) -> None:
+    """Predict the rows of DATA with the model in RUN.
+
+    The columns of DATA are kept, and `prediction` is added. Rows are streamed: any size will do.
+
+    \b
+    leastwise predict RUN new.csv -o predictions.csv
+    leastwise predict RUN new.parquet | head
+    """
+    with _answering():
+        from leastwise.predicting import predict_file
+        from leastwise.store import load
+
+        source = data[0] if len(data) == 1 else list(data)
+        how = {name: value for name, value in asked.items() if value is not None}
+        told = predict_file(load(run), source, output, as_json=as_json, **how)
+        if not quiet:
+            for line in told:
+                _note(line)
+
+
+@main.command()
+@click.option("-o", "--output", metavar="RUN", default="leastwise-demo", show_default=True,
+              help="Folder for the model, the report and tables.")  # fmt: skip
+@_options(TELLING)
+def demo(output: str, as_json: bool, quiet: bool) -> None:
+    """Melting temperature of 4,165 proteins from their sequences: the whole way on real data."""
+    with _answering():
+        from leastwise.store import check_folder
+
+        check_folder(Path(output), overwrite=True)
+        source = Path(__file__).parent / "data" / "meltome.csv.gz"
+        if not quiet:
+            for line in DEMO:
+                _note(line)
+        asked = {"target": "melting_point", "sequence": "sequence", "unknown": "mask"}
+        result = _fit(source, quiet, asked)
+        _finish(result, output, True, as_json, quiet)
+        _write_sample(source, Path(output) / "proteins.csv")
+        if not as_json:
+            click.echo(NEXT.format(run=output))
+
+
+DEMO = (
+    "can a protein's melting temperature be read off its sequence?",
+    "4,165 proteins of the Meltome atlas (Jarzab et al. 2020; FLIP, AFL-3.0), degrees C",
+    "361 sequences were measured more than once: each counts as one row, the mean of its values",
+)
+NEXT = """
+next     leastwise predict {run} {run}/proteins.csv
+         leastwise fit {run}/proteins.csv --target melting_point --sequence sequence --unknown mask
+         python -m webbrowser {run}/report.html"""
+
+
+def _write_sample(source: Path, path: Path, rows: int = 200) -> None:
+    """The first proteins as a plain table, to try the next commands on."""
+    import gzip
+
+    from leastwise.store import write_whole
+
+    with gzip.open(source, "rb") as file:
+        write_whole(path, b"".join(line for line, _ in zip(file, range(rows + 1), strict=False)))
+
+
+def _fit(source: Any, quiet: bool, asked: dict[str, Any]) -> Fit:
+    from leastwise.fitting import fit as fit_rows
+
+    with _progress(quiet) as progress:
+        result = fit_rows(source, progress=progress, **asked)
+        result.facts  # noqa: B018  # the second pass belongs to the work, not to the printing
+    return result
+
+
+def _finish(result: Fit, output: str | None, overwrite: bool, as_json: bool, quiet: bool) -> None:
+    """Tell what was noticed, print the result, and write the folder."""
+    if not quiet:
+        for line in result.notes:
+            _note(line)
+    if output is not None:
+        from leastwise.store import save_run
+
+        save_run(result, Path(output), overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps(result.facts, indent=2, allow_nan=False))
+        return
+    click.echo(result.summary())
+    if output is not None:
+        files = sorted(path.name for path in Path(output).iterdir())
+        click.echo(f"wrote    {output}/: {', '.join(files)}")
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Errors of ours as one message on stderr and exit code 1; a closed pipe is no error."""
+    try:
+        yield
+    except LeastwiseError as error:
+        click.echo(f"{click.style('error', fg='red', bold=True)}    {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _note(line: str) -> None:
+    click.echo(f"{click.style('note', fg='cyan')}     {line}", err=True)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A line on stderr that counts rows, after half a second and on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    begun, told = time.monotonic(), 0.0
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - begun < 0.5 or now - told < 0.1:
+            return
+        told = now
+        rate = done / (now - begun)
+        bar = ""
+        if total:
+            full = int(24 * done / total)
+            bar = f"[{'#' * full}{'.' * (24 - full)}] {done / total:4.0%}, "
+            bar += f"{max(0.0, (total - done) / rate):.0f} s left, "
+        sys.stderr.write(f"\r\033[Kread     {bar}{done:,} rows, {rate:,.0f} a second")
+        sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if told:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,412 @@
+"""Moments: all that least squares needs to know of the rows, and all that is kept of them.
+
+With `Z = [1, X, M, Y]` (n, 1+q) the rows of features, indicators of missing cells and targets,
+each column but the first taken about a fixed shift `s`, the moments are the symmetric matrix
+
+    C = Z' diag(w) Z      (1+q, 1+q)      C[0, 0] = weight, C[0, 1:] = sums, the rest = products
+
+and the count n. They add: `C(rows a and rows b) = C(a) + C(b)`. Moments about another shift follow
+from `z' = z + (s - s')`, a linear map of Z, so parts made about different shifts still add up.
+
+Why a shift: with plain sums of squares, a column of mean 1e7 and deviation 1 keeps no digit of its
+variance in float64. About the mean of its first block it keeps nearly all.
+Source: Chan, Golub, LeVeque, Algorithms for computing the sample variance, Am. Stat. 37 (1983).
+
+Missing numbers: `z` is 0 (about the shift) where a cell of a *filled* column is missing, and its
+indicator in M is 1. Putting the mean of some rows there is again a linear map, `z + (mean - s) m`,
+so each training fold can fill with its own mean after the pass, exactly.
+
+Where there are fewer rows than columns the rows themselves are the smaller summary: `Thin` keeps
+the factor R (n, 1+q) with `C = R'R`, and the dual (n, n) is solved instead.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwise.errors import MissingError, MomentsError
+from leastwise.numerics import Array, block_rows, gram
+from leastwise.rows.block import Slab, checked_weights
+from leastwise.rows.memory import paired
+
+EQUAL_DIGITS = 12  # to which `==` compares: what float64 sums of any order promise to agree in
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Moments as the matrix itself: `n` rows, `cross` (1+q, 1+q)."""
+
+    n: int
+    cross: Array
+
+    def plus(self, other: Part) -> Dense:
+        return Dense(self.n + other.n, self.cross + other.cross)
+
+    def minus(self, other: Part) -> Dense:
+        return Dense(self.n - other.n, self.cross - other.cross)
+
+    def mapped(self, columns: NDArray[np.intp], by: NDArray[np.intp], factor: Array) -> Dense:
+        """Moments of `Z` with `Z[:, columns] += Z[:, by] * factor`; columns and by do not meet."""
+        cross = self.cross.copy()
+        cross[:, columns] += cross[:, by] * factor
+        cross[columns, :] += cross[by, :] * factor[:, None]
+        return Dense(self.n, (cross + cross.T) / 2)
+
+    def only(self, columns: NDArray[np.intp]) -> Dense:
+        return Dense(self.n, self.cross[np.ix_(columns, columns)])
+
+
+@dataclass(frozen=True, eq=False)
+class Thin:
+    """Moments as a factor: `rows` (n, 1+q), already times the root of the weights."""
+
+    n: int
+    rows: Array
+
+    @cached_property
+    def cross(self) -> Array:
+        return gram(self.rows)
+
+    def plus(self, other: Part) -> Part:
+        if isinstance(other, Thin) and len(self.rows) + len(other.rows) <= self.rows.shape[1]:
+            return Thin(self.n + other.n, np.concatenate([self.rows, other.rows]))
+        return Dense(self.n + other.n, self.cross + other.cross)
+
+    def minus(self, other: Part) -> Dense:
+        return Dense(self.n - other.n, self.cross - other.cross)
+
+    def mapped(self, columns: NDArray[np.intp], by: NDArray[np.intp], factor: Array) -> Thin:
+        rows = self.rows.copy()
+        rows[:, columns] += rows[:, by] * factor
+        return Thin(self.n, rows)
+
+    def only(self, columns: NDArray[np.intp]) -> Thin:
+        return Thin(self.n, self.rows[:, columns])
+
+
+Part = Dense | Thin
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Counts, sums and co-moments of features and targets, whole or fold by fold.
+
+    `names` (p) features, `targets` (k), `filled` the features (by place) that have an indicator;
+    the q columns stand in the order features, indicators, targets. `shift` (q,) is what they are
+    taken about. `parts` holds one part, or one per fold of `plan`. Two moments are equal when their
+    columns, counts and folds are, and their numbers agree to 12 digits of the columns' own scale.
+
+    >>> import numpy as np
+    >>> X, y = np.arange(12.0).reshape(6, 2), np.arange(6.0)
+    >>> Moments.of(X[:4], y[:4]) + Moments.of(X[4:], y[4:]) == Moments.of(X, y)
+    True
+    """
+
+    names: tuple[str, ...]
+    targets: tuple[str, ...]
+    shift: Array
+    parts: tuple[Part, ...]
+    filled: tuple[int, ...] = ()
+    plan: Any = None  # how rows were dealt to folds (folds.FoldPlan); parts of different plans never add
+
+    # ---- making ----
+
+    @classmethod
+    def empty(
+        cls,
+        names: Iterable[str],
+        targets: Iterable[str],
+        *,
+        filled: tuple[int, ...] = (),
+        plan: Any = None,
+    ) -> Moments:
+        """Moments of no rows: the neutral element of `+`."""
+        names, targets = tuple(names), tuple(targets)
+        q = len(names) + len(filled) + len(targets)
+        parts = (Thin(0, np.empty((0, 1 + q))),) * (plan.k if plan is not None else 1)
+        return cls(names, targets, np.zeros(q), parts, filled, plan)
+
+    @classmethod
+    def of(cls, X: Any, y: Any, weight: Any = None) -> Moments:
+        """Moments of arrays: `X` (n, p), `y` (n,) or (n, k), `weight` (n,).
+
+        Cost: n (p + k)^2 multiplications, one copy of a block at a time. Raises MissingError where
+        a value is not finite, DataError where the lengths differ or the weights are no weights.
+        """
+        rows = paired(X, y)
+        names, targets = rows.names[: -len(rows.targets)], rows.targets
+        w = None if weight is None else checked_weights(np.asarray(weight, np.float64), rows.n or 0)
+        first = next(rows.slabs(), None)
+        if first is None:
+            return cls.empty(names, targets)
+        shift = first_shift(first.matrix(names), first.matrix(targets))
+
+        def step(slab: Slab) -> Moments:
+            part = None if w is None else w[slab.first : slab.first + slab.n]
+            return cls.of_rows(names, targets, slab.matrix(names), slab.matrix(targets), part, shift)
+
+        return rows.reduce(step, operator.add, cls.empty(names, targets))
+
+    @classmethod
+    def of_rows(
+        cls,
+        names: tuple[str, ...],
+        targets: tuple[str, ...],
+        X: NDArray[Any],
+        Y: NDArray[Any],
+        w: Array | None,
+        shift: Array,
+        *,
+        filled: tuple[int, ...] = (),
+        fold: NDArray[np.integer[Any]] | None = None,
+        plan: Any = None,
+    ) -> Moments:
+        """Moments of one slab of rows about `shift` (p + k,), dealt to folds by `fold` (n,)."""
+        p = len(names)
+        full = np.concatenate([shift[:p], np.zeros(len(filled)), shift[p:]])
+        if fold is None or plan is None:
+            chosen: list[Any] = [slice(None)]
+        else:
+            order = np.argsort(fold, kind="stable")
+            chosen = np.split(order, np.searchsorted(fold[order], np.arange(1, plan.k)))
+        thin = len(X) <= len(full)
+        parts = [_part(X, Y, w, shift, filled, rows, thin) for rows in chosen]
+        return cls(names, targets, full, tuple(parts), filled, plan)
+
+    # ---- adding and taking away ----
+
+    def __add__(self, other: Moments) -> Moments:
+        if not isinstance(other, Moments):
+            return NotImplemented
+        self._same_columns(other)
+        if self.n == 0:
+            return other
+        if other.n == 0:
+            return self
+        moved = other.about(self.shift)
+        return replace(self, parts=tuple(a.plus(b) for a, b in zip(self.parts, moved.parts, strict=True)))
+
+    def __radd__(self, other: object) -> Moments:
+        return self if other == 0 else NotImplemented
+
+    def __sub__(self, other: Moments) -> Moments:
+        """Moments of the rows of `self` that are not in `other`, whose rows must be among them.
+
+        Digits: what is left keeps an absolute error of 1e-16 times what was there before.
+        """
+        if not isinstance(other, Moments):
+            return NotImplemented
+        self._same_columns(other)
+        if any(b.n > a.n for a, b in zip(self.parts, other.parts, strict=True)):
+            raise MomentsError(
+                f"{other.n:,} rows cannot be taken away from {self.n:,}: fewer would be left than none "
+                "(in one of the folds). Take away only what was added."
+            )
+        if self.n == other.n:
+            return Moments.empty(self.names, self.targets, filled=self.filled, plan=self.plan)
+        if other.n == 0:
+            return self
+        moved = other.about(self.shift)
+        return replace(self, parts=tuple(a.minus(b) for a, b in zip(self.parts, moved.parts, strict=True)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Moments):
+            return NotImplemented
+        key = (self.names, self.targets, self.filled, self.plan, [p.n for p in self.parts])
+        if key != (
+            other.names,
+            other.targets,
+            other.filled,
+            other.plan,
+            [p.n for p in other.parts],
+        ):
+            return False
+        moved = other.about(self.shift) if other.n else other
+        pairs = zip(self.parts, moved.parts, strict=True)
+        return all(_close(a.cross, b.cross) for a, b in pairs)
+
+    __hash__ = None  # type: ignore[assignment]  # equality is to 12 digits
+
+    def about(self, shift: Array) -> Moments:
+        """The same moments taken about another `shift` (q,)."""
+        d = self.shift - shift
+        if not d.any():
+            return self
+        (moved_columns,) = np.nonzero(d)
+        ones = np.zeros(len(moved_columns), np.intp)
+        parts = [part.mapped(1 + moved_columns, ones, d[moved_columns]) for part in self.parts]
+        columns, marks = self._filled_places()
+        if len(columns):  # a missing cell stays at zero: what the ones added is taken back there
+            parts = [part.mapped(columns, marks, -d[columns - 1]) for part in parts]
+        return replace(self, shift=shift, parts=tuple(parts))
+
+    # ---- reading ----
+
+    @cached_property
+    def whole(self) -> Part:
+        """All folds together."""
+        total, *rest = self.parts
+        for part in rest:
+            total = total.plus(part)
+        return total
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return sum(part.n for part in self.parts)
+
+    @property
+    def weight(self) -> float:
+        """The sum of the weights; n without weights."""
+        if isinstance(self.whole, Thin):
+            return float(self.whole.rows[:, 0] @ self.whole.rows[:, 0])
+        return float(self.whole.cross[0, 0])
+
+    @cached_property
+    def mean(self) -> Array:
+        """Weighted means (p + k,) of features and targets; missing cells do not count."""
+        self._some_rows("a mean")
+        plain = self.imputed()
+        return plain.shift + plain.whole.cross[0, 1:] / plain.weight
+
+    @cached_property
+    def comoment(self) -> Array:
+        """Sums of products of deviations from the means (p + k, p + k)."""
+        self._some_rows("co-moments")
+        cross = self.imputed().whole.cross
+        return cross[1:, 1:] - np.outer(cross[0, 1:], cross[0, 1:]) / cross[0, 0]
+
+    def fold(self, f: int) -> Moments:
+        """The rows of fold `f` alone."""
+        return replace(self, parts=(self.parts[f],), plan=None)
+
+    def training(self, f: int) -> Moments:
+        """The rows of all folds but `f`, by adding them up."""
+        rest = replace(self, parts=tuple(p for i, p in enumerate(self.parts) if i != f), plan=None)
+        return replace(rest, parts=(rest.whole,))
+
+    @cached_property
+    def gaps(self) -> Array:
+        """What fills a missing cell, about the shift: the mean of the present ones (len(filled),)."""
+        columns, marks = self._filled_places()
+        cross = self.whole.cross
+        present = cross[0, 0] - cross[0, marks]
+        return np.divide(cross[0, columns], present, out=np.zeros(len(columns)), where=present > 0)
+
+    def imputed(self, gaps: Array | None = None) -> Moments:
+        """Missing cells filled with `gaps` (by default these rows' own means), indicators gone."""
+        if not self.filled:
+            return self
+        columns, marks = self._filled_places()
+        gaps = self.gaps if gaps is None else gaps
+        q = len(self.shift)
+        stay = np.delete(np.arange(1 + q), marks)
+        parts = tuple(part.mapped(columns, marks, gaps).only(stay) for part in self.parts)
+        return replace(self, shift=self.shift[stay[1:] - 1], parts=parts, filled=())
+
+    def _filled_places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Places in Z of the filled columns and of their indicators."""
+        columns = np.array(self.filled, np.intp) + 1
+        return columns, 1 + len(self.names) + np.arange(len(columns))
+
+    def _some_rows(self, what: str) -> None:
+        if self.n == 0:
+            raise MomentsError(f"No rows have {what}. Add some first.")
+
+    def _same_columns(self, other: Moments) -> None:
+        for what in ("names", "targets", "filled", "plan"):
+            mine, theirs = getattr(self, what), getattr(other, what)
+            if mine != theirs:
+                raise MomentsError(
+                    f"These moments do not describe the same columns: {what} differ, {mine} here and "
+                    f"{theirs} there. Make both with one recipe (and the same folds and seed)."
+                )
+
+
+def first_shift(X: NDArray[Any], Y: NDArray[Any]) -> Array:
+    """A shift (p + k,) near the middle of the first rows: means of what is finite, else 0."""
+    rows = block_rows(X.shape[1] + Y.shape[1])
+    first = np.column_stack([X[:rows], Y[:rows]]).astype(np.float64)
+    finite = np.isfinite(first)
+    count = finite.sum(axis=0)
+    with np.errstate(over="ignore"):
+        means = np.where(finite, first, 0).sum(axis=0) / np.maximum(count, 1)
+    return np.where(np.isfinite(means), means, 0.0)
+
+
+def _part(
+    X: NDArray[Any],
+    Y: NDArray[Any],
+    w: Array | None,
+    shift: Array,
+    filled: tuple[int, ...],
+    rows: Any,
+    thin: bool,
+) -> Part:
+    """The moments of some `rows` (a slice or places) of a slab, block by block."""
+    n = len(X) if isinstance(rows, slice) else len(rows)
+    q = X.shape[1] + len(filled) + Y.shape[1]
+    b = n if thin else block_rows(1 + q)
+    total = np.zeros((1 + q, 1 + q))
+    order = "F" if X.flags.f_contiguous and not X.flags.c_contiguous else "C"
+    for start in range(0, n, max(b, 1)):
+        here = slice(start, start + b) if isinstance(rows, slice) else rows[start : start + b]
+        Z = _shifted(X[here], Y[here], None if w is None else w[here], shift, filled, order)
+        if thin:
+            return Thin(_counted(n, w, rows), _finite(Z, Z))
+        total += gram(Z)
+    return (
+        Thin(0, np.empty((0, 1 + q))) if n == 0 else Dense(_counted(n, w, rows), _finite(total, total[:1]))
+    )
+
+
+def _shifted(
+    X: NDArray[Any],
+    Y: NDArray[Any],
+    w: Array | None,
+    shift: Array,
+    filled: tuple[int, ...],
+    order: Any,
+) -> Array:
+    """`diag(sqrt(w)) [1, X - s, M, Y - s]` (b, 1+q), in float64."""
+    p, m = X.shape[1], len(filled)
+    Z = np.empty((len(X), 1 + p + m + Y.shape[1]), order=order)
+    Z[:, 0] = 1.0
+    np.subtract(X, shift[:p], out=Z[:, 1 : 1 + p], casting="unsafe")
+    np.subtract(Y, shift[p:], out=Z[:, 1 + p + m :], casting="unsafe")
+    if m:
+        columns = np.array(filled) + 1
+        missing = np.isnan(Z[:, columns])
+        Z[:, 1 + p : 1 + p + m] = missing
+        Z[:, columns] = np.where(missing, 0.0, Z[:, columns])
+    if w is not None:
+        Z *= np.sqrt(w)[:, None]
+    return Z
+
+
+def _counted(n: int, w: Array | None, rows: Any) -> int:
+    """A row of weight 0 is a row repeated no times."""
+    return n if w is None else int(np.count_nonzero(w[rows]))
+
+
+def _finite(value: Array, sums: Array) -> Array:
+    """Sums show what is not finite: no pass over the rows of its own is needed."""
+    if np.isfinite(sums).all() and np.isfinite(np.diagonal(value)).all():
+        return value
+    raise MissingError(
+        "A value is missing, infinite, or too large to be squared. Least squares needs numbers "
+        "below 1e154 everywhere. Fill, drop or rescale them."
+    )
+
+
+def _close(a: Array, b: Array) -> bool:
+    """Whether two (1+q, 1+q) moments agree to 12 digits of what their columns measure."""
+    scale = np.sqrt(np.maximum(np.diagonal(a), np.diagonal(b)))
+    return bool((np.abs(a - b) <= 10.0**-EQUAL_DIGITS * np.outer(scale, scale)).all())

@@ -1,0 +1,93 @@
+"""Numbers as the machine has them: the symmetric product, content hashes, ranks, rounding.
+
+Nothing here knows of rows, columns' names or models.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+EPS = float(np.finfo(np.float64).eps)  # 2^-52; the unit roundoff u is half of it
+BLOCK_BYTES = 1 << 20  # a block that stays in a core's own cache while it is multiplied
+
+
+def gram(Z: Any) -> Any:
+    """`Z'Z` (q, q) of rows `Z` (b, q), on the device where `Z` lives.
+
+    numpy sees that both factors are one array and calls the symmetric rank-k update: half the
+    work, and a result that is symmetric to the last bit. torch has no such product, so tensors on
+    an accelerator pay for the full one; those on the CPU come in as numpy views of the same memory.
+    """
+    if isinstance(Z, np.ndarray):
+        return Z.T @ Z
+    return gram(Z.numpy()) if Z.device.type == "cpu" else Z.T @ Z
+
+
+def block_rows(q: int) -> int:
+    """Rows (b) of a block of `q` columns, so that it fills `BLOCK_BYTES`: 128 at least, 16,384 at most."""
+    return int(min(16_384, max(128, BLOCK_BYTES // (8 * max(q, 1)))))
+
+
+def workers() -> int:
+    """How many threads may multiply at once: the processors that this process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, int(os.environ.get("LEASTWISE_THREADS", count or 1)))
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Inside, BLAS uses one thread: tall, thin products gain by many workers, not by many BLAS threads."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def content_hash(columns: list[NDArray[Any]], seed: int) -> NDArray[np.uint64]:
+    """One 64-bit number a row (b,), made of its values alone, never of where the row stood.
+
+    Multilinear hashing of the bits of each float64 (odd multipliers drawn from `seed`), finished
+    with splitmix64. Equal rows hash equally under any chunking, order or number of workers, for all
+    arithmetic is on integers. -0.0 and 0.0 count as equal.
+
+    Source: Lemire and Kaser, Strongly universal string hashing is fast, Computer Journal 57 (2014).
+    """
+    state = np.random.SeedSequence(seed).generate_state(len(columns) + 1, np.uint64) | np.uint64(1)
+    total = np.full(len(columns[0]) if columns else 0, state[-1], np.uint64)
+    for column, multiplier in zip(columns, state, strict=False):
+        bits = (np.asarray(column, np.float64) + 0.0).view(np.uint64)
+        bits ^= bits >> np.uint64(32)  # the low half of a short decimal is all zeros
+        bits *= multiplier
+        total += bits
+    return _splitmix(total)
+
+
+def _splitmix(h: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    for shift, multiplier in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        h = (h ^ (h >> np.uint64(shift))) * np.uint64(multiplier)
+    return h ^ (h >> np.uint64(31))
+
+
+def ranks(values: Array) -> Array:
+    """The rank (n,) of each value from 1, ties given their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]
+
+
+def spearman(a: Array, b: Array) -> float:
+    """Spearman's rank correlation of two (n,) arrays; nan where one of them is constant."""
+    if len(a) < 2:
+        return float("nan")
+    ra, rb = ranks(a), ranks(b)
+    ra, rb = ra - ra.mean(), rb - rb.mean()
+    size = float(np.sqrt((ra @ ra) * (rb @ rb)))
+    return float(ra @ rb) / size if size > 0 else float("nan")

@@ -1,0 +1,178 @@
+"""Predictions of a whole source, written as they come: the source's columns, and `prediction`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from leastwise import arrow
+from leastwise.errors import ColumnError, StoreError, UsageError, plural
+from leastwise.fitting import Fit
+from leastwise.rows import Rows, open_rows
+from leastwise.rows.block import ArrowSlab, Kind, Slab
+from leastwise.rows.delimited import CsvRows
+
+Write = Callable[[pa.RecordBatch], None]
+
+
+def predict_file(
+    fit: Fit, source: Any, output: str | None, *, as_json: bool = False, **how: Any
+) -> list[str]:
+    """Write the rows of `source` with their predictions; gives what should be told of it.
+
+    To `output` (.csv or .parquet, whole or not at all), else to stdout as CSV, or as one JSON
+    object a line. A text file's cells are kept as they were written.
+    """
+    if output is not None and as_json:
+        raise UsageError("--json prints to stdout; -o names a table. Choose one of them.")
+    rows = open_rows(source, **how)
+    fit.matching(rows)
+    added = _added(fit, rows)
+    count = missing = 0
+    with _sink(None if output is None else Path(output), [*rows.names, *added], as_json) as write:
+        for batch in _predicted(fit, rows, added):
+            write(batch)
+            count += batch.num_rows
+            missing += batch.column(added[0]).null_count
+    told = [*rows.notes, f"{plural(count, 'row')} predicted"]
+    if missing:
+        told.append(f"{plural(missing, 'row')} of them could not be: a cell is missing")
+    return told
+
+
+def _added(fit: Fit, rows: Rows) -> list[str]:
+    """What the new columns are called."""
+    targets = fit.recipe.target
+    names = ["prediction"] if len(targets) == 1 else [f"prediction_{t}" for t in targets]
+    taken = [name for name in names if name in rows.names]
+    if taken:
+        raise ColumnError(
+            f"{rows.source} has a column '{taken[0]}' already. It would be there twice. Rename it."
+        )
+    return names
+
+
+def _predicted(fit: Fit, rows: Rows, added: list[str]) -> Iterator[pa.RecordBatch]:
+    """The slabs as they came, with predictions; a text file's columns all stay text."""
+    reads = fit.recipe.reads
+    is_text = isinstance(rows, CsvRows)
+    kinds: Mapping[str, Kind] = dict.fromkeys(rows.names, "text") if is_text else {**rows.kinds, **reads}
+    for slab in rows.slabs(kinds):
+        table = slab.table()
+        found = fit.predict_slab(_typed(slab, rows, reads) if is_text else slab)
+        columns = [arrow.numbers(values, np.isnan(values)) for values in found.T]
+        yield pa.RecordBatch.from_arrays([*table.columns, *columns], names=[*table.schema.names, *added])
+
+
+def _typed(slab: Slab, rows: Rows, reads: Mapping[str, Kind]) -> Slab:
+    """A slab of text with the columns that the model reads turned into what it reads them as."""
+    kinds = {name: "boolean" if rows.kinds[name] == "boolean" else kind for name, kind in reads.items()}
+    to = {"number": pa.float64(), "boolean": pa.bool_(), "date": pa.timestamp("us"), "text": pa.string()}
+    arrays = []
+    for name, kind in kinds.items():
+        column = slab.table().column(name)
+        try:
+            arrays.append(pc.cast(pc.utf8_lower(column) if kind == "boolean" else column, to[kind]))
+        except pa.ArrowInvalid as error:
+            fault = rows.faults({name: reads[name]})
+            raise fault or ColumnError(f"Column '{name}' is no {kind}: {error}.") from None
+    return ArrowSlab(pa.RecordBatch.from_arrays(arrays, names=list(kinds)), slab.first)
+
+
+# ---- where it goes ----
+
+
+@contextmanager
+def _sink(path: Path | None, names: list[str], as_json: bool) -> Iterator[Write]:
+    """What takes batches: stdout, or a file that appears when it is whole."""
+    if as_json:
+        yield _write_json
+    elif path is None:
+        yield _csv_to(sys.stdout.buffer, names)
+        sys.stdout.flush()
+    else:
+        with _whole_file(path) as file:
+            if path.suffix not in (".parquet", ".pq"):
+                yield _csv_to(file, names)
+                return
+            parquet = _Parquet(file)
+            yield parquet.write
+            parquet.close()
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` that takes its name when all went well, and is gone when not."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StoreError(f"{path} could not be written: {error}.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+class _Parquet:
+    """Opens with the first batch, whose schema it takes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.writer: Any = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        import pyarrow.parquet as pq
+
+        self.writer = self.writer or pq.ParquetWriter(self.file, batch.schema)
+        self.writer.write_batch(batch)
+
+    def close(self) -> None:
+        if self.writer is None:
+            raise ColumnError("There are no rows, so there is no table to write. Check the input.")
+        self.writer.close()
+
+
+def _csv_to(file: BinaryIO, names: list[str]) -> Write:
+    file.write((",".join(_quoted(arrow.texts(names)).to_pylist()) + "\n").encode())
+    return lambda batch: _write_csv(file, batch)
+
+
+def _write_csv(file: BinaryIO, batch: pa.RecordBatch) -> None:
+    if not batch.num_rows:
+        return
+    comma, nothing = arrow.texts([",", ""])
+    cells = [pc.fill_null(_quoted(pc.cast(column, pa.string())), nothing) for column in batch.columns]
+    lines = pc.binary_join_element_wise(*cells, comma) if len(cells) > 1 else cells[0]
+    file.write(("\n".join(lines.to_pylist()) + "\n").encode())
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    """Texts with quotes around those that need them."""
+    odd = pc.match_substring_regex(texts, '[",\r\n]')
+    if not pc.any(odd, min_count=0).as_py():
+        return texts
+    return arrow.texts([_quote(text) for text in texts.to_pylist()])
+
+
+def _quote(text: str | None) -> str | None:
+    if text is None or not any(mark in text for mark in '",\r\n'):
+        return text
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _write_json(batch: pa.RecordBatch) -> None:
+    for row in batch.to_pylist():
+        sys.stdout.write(json.dumps(row, default=str) + "\n")

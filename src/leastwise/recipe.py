@@ -1,0 +1,366 @@
+"""Recipe: Slab -> Block. Which columns and sequences become X, y, weight and group.
+
+A recipe is first *asked* (what the user names), then *settled* against a source: roles are checked
+against its columns, each feature becomes a term, and what has to be found in the rows (levels of
+texts, which numbers have gaps) is found in one first look. A settled recipe is kept in the model
+file, so that prediction repeats it exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwise import arrow, terms
+from leastwise.errors import (
+    ColumnError,
+    DataError,
+    KindError,
+    UsageError,
+    did_you_mean,
+    listed,
+    plural,
+)
+from leastwise.look import Look, look
+from leastwise.numerics import Array
+from leastwise.rows.block import Block, Kind, Rows, Slab, checked_weights
+from leastwise.terms import Left, Term
+
+POLICIES: dict[str, tuple[str, ...]] = {
+    "missing": ("error", "drop", "mean"),
+    "unseen": ("error", "reference"),
+    "dates": ("error", "days"),
+    "unknown": ("error", "drop", "mask"),
+}
+MOST_LEVELS = 1_000  # texts of one column that become indicators unasked
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is asked of the columns, and, once settled, what they became.
+
+    `target` one name or several; `features` names in order (by default all columns without a role),
+    `drop` names to leave out; `sequence` a column of protein sequences; `group` rows that belong
+    together in folds; `weight`; `categorical` columns whose values are levels though they may be
+    numbers; `levels` declared levels by column, the reference first.
+    `missing`: "error", "drop" (the row), or "mean" (numbers: the training rows' mean; texts: a level
+    of their own). `unseen` levels at prediction: "error" or "reference". `dates`: "error" or "days".
+    `unknown` letters of a sequence: "error", "drop" or "mask".
+    """
+
+    target: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
+    drop: tuple[str, ...] = ()
+    sequence: str | None = None
+    group: str | None = None
+    weight: str | None = None
+    categorical: tuple[str, ...] = ()
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: str = "error"
+    unseen: str = "error"
+    dates: str = "error"
+    unknown: str = "error"
+    terms: tuple[Term, ...] = ()
+    filled: tuple[int, ...] = ()  # places of X that may be NaN: those with an indicator
+    notes: tuple[str, ...] = ()  # what was decided while settling, to be told
+
+    def __post_init__(self) -> None:
+        for name in ("target", "features", "drop", "categorical"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _names(getattr(self, name)))
+        object.__setattr__(self, "levels", {k: tuple(v) for k, v in self.levels.items()})
+        for name, known in POLICIES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(
+                    f"{name}={getattr(self, name)!r} is not known. It is one of {listed(known, last='or')}."
+                )
+
+    # ---- settling ----
+
+    def settled(self, rows: Rows) -> Recipe:
+        """This recipe with its terms, found in one look at `rows` where they cannot be known before.
+
+        Raises ColumnError (unknown, doubled, or of the wrong kind), KindError (dates), UsageError
+        (a source that can be read once only, and levels that were not declared).
+        """
+        asked = self if self.target else replace(self, target=rows.targets)
+        asked._check_roles(rows)
+        chosen = asked._chosen(rows)
+        kinds = {c: asked._kind(c, rows) for c in chosen}
+        seen = asked._first_look(rows, kinds)
+        made = [asked._term(c, kinds[c], rows, seen) for c in chosen]
+        first = (terms.Sequence(asked.sequence, asked.unknown),) if asked.sequence else ()
+        notes = [note for _, note in made if note]
+        done = replace(
+            asked, terms=(*first, *(t for t, _ in made)), notes=tuple(asked._unused(rows, chosen) + notes)
+        )
+        if not done.names:
+            raise ColumnError(f"{rows.source} leaves no feature: all its columns have other roles.")
+        gaps = {c for c in seen.columns if kinds[c] != "text" and seen.columns[c].missing}
+        places = tuple(j for j, name in enumerate(done.names) if name in gaps)
+        return replace(done, filled=places if self.missing == "mean" else ())
+
+    def _check_roles(self, rows: Rows) -> None:
+        if not self.target:
+            raise UsageError(
+                f"No target was named. Say which column is to be predicted: target='...' "
+                f"(--target). {did_you_mean('', rows.names)}"
+            )
+        roles = {
+            "target": self.target,
+            "sequence": _names(self.sequence),
+            "group": _names(self.group),
+        }
+        roles |= {"weight": _names(self.weight), "features": self.features or (), "drop": self.drop}
+        roles |= {"categorical": self.categorical, "levels": tuple(self.levels)}
+        for role, names in roles.items():
+            for name in names:
+                if name not in rows.names:
+                    raise ColumnError(
+                        f"There is no column '{name}' in {rows.source} ({role}). "
+                        f"{did_you_mean(name, rows.names)}"
+                    )
+        taken = [*self.target, *_names(self.weight), *_names(self.sequence)]
+        twice = sorted({n for n in taken if taken.count(n) > 1 or n in (self.features or ())})
+        if twice:
+            raise ColumnError(f"Column {listed(twice)} was given two roles. Give each column one.")
+        for role in ("target", "weight"):
+            for name in _names(getattr(self, role)):
+                self._numeric(name, role, rows)
+
+    def _numeric(self, name: str, role: str, rows: Rows) -> None:
+        if rows.kinds[name] in ("number", "boolean"):
+            return
+        fault = rows.faults({name: "number"}) if rows.kinds[name] == "text" else None
+        raise ColumnError(
+            f"The {role} '{name}' is a column of {rows.kinds[name]}. It must be numeric. "
+            + (f"Not a number there: {fault}" if fault else "Name another one, or turn it into numbers.")
+        )
+
+    def _chosen(self, rows: Rows) -> tuple[str, ...]:
+        """The plain columns that become features, in order."""
+        if self.features is not None:
+            return tuple(c for c in self.features if c not in self.drop)
+        if self.sequence:
+            return ()
+        roles = {*self.target, *_names(self.group), *_names(self.weight), *self.drop}
+        return tuple(c for c in rows.names if c not in roles)
+
+    def _unused(self, rows: Rows, chosen: Iterable[str]) -> list[str]:
+        roles = {*self.target, *_names(self.group), *_names(self.weight), *_names(self.sequence)}
+        left = [c for c in rows.names if c not in {*chosen, *roles, *self.drop}]
+        if not left or (self.features is not None):
+            return []
+        verb = "is" if len(left) == 1 else "are"
+        return [f"{listed(left)} {verb} not used beside the sequence; --features adds columns"]
+
+    def _kind(self, column: str, rows: Rows) -> Kind:
+        kind = rows.kinds[column]
+        if column in self.categorical or column in self.levels:
+            return "text"
+        if kind == "other" or (kind == "date" and self.dates == "error"):
+            what = "a date" if kind == "date" else "nested or of a kind that is no number"
+            do = ", or count days with dates='days' (--dates days)" if kind == "date" else ""
+            raise KindError(
+                f"Column '{column}' is {what}. It is not taken as a feature unasked. "
+                f"Leave it out with drop=['{column}'] (--drop '{column}'){do}."
+            )
+        return kind
+
+    def _first_look(self, rows: Rows, kinds: Mapping[str, Kind]) -> Look:
+        wanted: dict[str, Kind] = {c: k for c, k in kinds.items() if k == "text" and c not in self.levels}
+        if self.missing == "mean":
+            wanted |= {c: k for c, k in kinds.items() if k != "date" and c not in self.levels}
+        if not wanted:
+            return Look()
+        if not rows.rereadable:
+            raise UsageError(
+                f"{rows.source} can be read once, and {listed(wanted)} must be looked at first. "
+                "Declare levels={'column': [...]} and fill the gaps, or pass a source that can be re-read."
+            )
+        return look(rows, wanted)
+
+    def _term(self, column: str, kind: Kind, rows: Rows, seen: Look) -> tuple[Term, str]:
+        """The term of a column, and what should be told of it."""
+        if kind == "date":
+            return terms.Date(column), ""
+        if kind != "text":
+            return terms.Number(column), ""
+        if column in self.levels:
+            declared = self.levels[column]
+            return terms.Levels(column, declared, self.unseen, terms.MISSING in declared), ""
+        found = seen.columns[column]
+        texts = sorted(found.texts)
+        if column not in self.categorical:
+            self._refuse_codes(column, texts, rows, found.cut_off)
+        with_gap = self.missing == "mean" and found.missing > 0
+        levels = (*texts, terms.MISSING) if with_gap else tuple(texts)
+        term = terms.Levels(column, levels or (terms.MISSING,), self.unseen, with_gap or not levels)
+        return term, (
+            f"'{column}' has {plural(len(levels), 'level')}: "
+            f"{plural(len(term.names), 'indicator')} against '{term.reference}'"
+        )
+
+    def _refuse_codes(self, column: str, texts: list[str], rows: Rows, cut_off: bool) -> None:
+        """Texts that are numbers but for a few, and texts of too many levels, are not guessed at."""
+        numeric = [text for text in texts if _is_number(text)]
+        if len(numeric) >= 3 and len(numeric) >= 0.9 * len(texts):
+            fault = rows.faults({column: "number"})
+            if fault is not None:
+                raise fault
+            odd = [text for text in texts if not _is_number(text)]
+            what = f"all but {listed(odd, most=3)} are numbers" if odd else "all are numbers"
+            raise ColumnError(
+                f"Column '{column}' of {rows.source} is text, yet {what}. Convert it to numbers, or "
+                f"declare it as text: categorical=['{column}'] (--categorical '{column}')."
+            )
+        if len(texts) > MOST_LEVELS:
+            raise ColumnError(
+                f"Column '{column}' of {rows.source} has {'over ' if cut_off else ''}{len(texts):,} "
+                f"distinct texts, each of which would be a column. Leave it out with "
+                f"drop=['{column}'] (--drop '{column}'), or ask for all with categorical=['{column}']."
+            )
+
+    # ---- applying ----
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns of X (p,)."""
+        return tuple(name for term in self.terms for name in term.names)
+
+    @property
+    def reads(self) -> dict[str, Kind]:
+        """The columns that a source is asked for to make features, and as what."""
+        return {term.column: term.kind for term in self.terms}
+
+    @property
+    def reads_all(self) -> dict[str, Kind]:
+        """The same for training: features, targets, weight and group."""
+        kinds: dict[str, Kind] = dict.fromkeys((*self.target, *_names(self.weight)), "number")
+        return {**dict.fromkeys(_names(self.together), "text"), **self.reads, **kinds}
+
+    @property
+    def together(self) -> str | None:
+        """The column whose equal values come into one fold: the group, or the sequence."""
+        return self.group or self.sequence
+
+    def matrix(self, slab: Slab) -> tuple[NDArray[Any], Left]:
+        """`X` (n, p) of a slab, NaN where a number is missing, and the rows that could not be filled."""
+        if all(isinstance(term, terms.Number) for term in self.terms):
+            return slab.matrix(self.names), {}
+        X = np.empty((len(self.names), slab.n)).T
+        left: Left = {}
+        start = 0
+        for term in self.terms:
+            stop = start + len(term.names)
+            left |= term.fill(slab, X[:, start:stop])
+            start = stop
+        return X, left
+
+    def block(self, slab: Slab) -> Block:
+        """The slab as numbers, its unusable rows left out and counted by reason."""
+        X, left = self.matrix(slab)
+        Y = slab.matrix(self.target)
+        w = slab.matrix((self.weight,))[:, 0].astype(np.float64) if self.weight else None
+        group = slab.texts(self.together) if self.together else None
+        if group is not None and group.null_count:
+            left[f"'{self.together}' missing"] = arrow.nulls(group)
+        if self.missing == "error":
+            _refuse_left(left, slab)
+        else:
+            left |= self._gaps(X, Y, w)
+        if w is not None and (w == 0).any():
+            left["weight 0"] = w == 0
+        rows = np.arange(slab.first, slab.first + slab.n)
+        out, dropped = _dropped(left, slab.n)
+        if out.any():
+            keep = ~out
+            X, Y, rows = X[keep], Y[keep], rows[keep]
+            w = None if w is None else w[keep]
+            group = None if group is None else group.filter(arrow.numbers(keep))
+        if w is not None and len(w):
+            checked_weights(w, len(w))
+        return Block(X, Y, w, group, rows, dropped)
+
+    def _gaps(self, X: NDArray[Any], Y: NDArray[Any], w: Array | None) -> Left:
+        """Rows whose target, weight or (under "drop") features are missing."""
+        left: Left = {}
+        for j, name in enumerate(self.target):
+            left[f"'{name}' missing"] = np.isnan(Y[:, j])
+        if w is not None:
+            left[f"'{self.weight}' missing"] = np.isnan(w)
+        plain = [j for j in range(X.shape[1]) if j not in set(self.filled)]
+        if X.dtype.kind == "f":
+            for j in plain:
+                gap = np.isnan(X[:, j])
+                if gap.any():
+                    left[f"'{self.names[j]}' missing"] = gap
+        return {reason: rows for reason, rows in left.items() if rows.any()}
+
+    # ---- keeping ----
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        said = {**asdict(self), "levels": {k: list(v) for k, v in self.levels.items()}}
+        return {**said, "terms": [terms.to_dict(term) for term in self.terms]}
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_dict` wrote."""
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+        return cls(**fields | {"terms": tuple(terms.from_dict(term) for term in said["terms"])})
+
+
+def explain_missing(rows: Rows, recipe: Recipe) -> DataError | None:
+    """Which columns have cells that no number can be made of, counted over all rows."""
+    if not rows.rereadable:
+        return None
+    seen = look(rows, recipe.reads_all)
+    columns = seen.columns.items()
+    gaps = {name: (c.missing, c.first_missing) for name, c in columns if c.missing}
+    if gaps and recipe.missing == "error":
+        return terms.missing_error(gaps, "missing", seen.n)
+    infinite = {name: (c.infinite, c.first_infinite) for name, c in columns if c.infinite}
+    return terms.missing_error(infinite, "infinite", seen.n) if infinite else None
+
+
+def _refuse_left(left: Left, slab: Slab) -> None:
+    counts = {
+        reason.split("'")[1]: (int(rows.sum()), slab.first + int(np.argmax(rows)))
+        for reason, rows in left.items()
+        if reason.endswith("missing")
+    }
+    if counts:
+        raise terms.missing_error(counts, "missing", slab.n)
+
+
+def _dropped(left: Left, n: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """All rows to leave out (n,), and how many by reason, each row counted once."""
+    out = np.zeros(n, bool)
+    dropped: dict[str, int] = {}
+    for reason, rows in left.items():
+        new = rows & ~out
+        if new.any():
+            dropped[reason] = int(new.sum())
+            out |= rows
+    return out, dropped
+
+
+def _names(names: Any) -> Any:
+    """A name or names as a tuple; None is no names."""
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""One dictionary of facts, told as text, as a page, and as JSON."""

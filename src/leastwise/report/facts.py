@@ -1,0 +1,212 @@
+"""The facts of a fit: one dictionary of plain values, from which everything that is told is made.
+
+Text, page, JSON and tables are renderings of it, so they cannot disagree. Nothing is computed from
+rows here, except the second pass for mae and Spearman where it is cheap.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from leastwise._version import __version__
+from leastwise.folds import Validation
+from leastwise.moments import Moments
+from leastwise.recipe import Recipe
+from leastwise.solve import Solution
+from leastwise.terms import Date, Levels, Sequence
+
+SCHEMA = 1
+SECOND_PASS_ROWS = 200_000  # up to here mae and Spearman are taken unasked
+SCORES = ("r2", "rmse", "mse", "train_r2", "train_rmse", "mean_r2", "mean_rmse")
+LOSS = "1/n sum_i (x_i w + b - y_i)^2"
+
+
+def facts(fit: Any) -> dict[str, Any]:
+    """All that is told of a fit. Plain values only: numbers, texts, lists, dictionaries, None."""
+    solution: Solution = fit.solution
+    recipe: Recipe = fit.recipe
+    return {
+        "schema": SCHEMA,
+        "leastwise": __version__,
+        "python": platform.python_version(),
+        "data": {
+            "source": fit.source,
+            "read": fit.tally.read,
+            "used": fit.tally.used,
+            "dropped": dict(fit.tally.dropped),
+            "notes": list(fit.notes),
+        },
+        "model": _model(recipe, solution, fit.options),
+        "solution": _found(solution),
+        "coefficients": _rows(coefficient_table(recipe, solution, fit.moments)),
+        "validation": _validation(fit),
+        "scikit_learn": scikit_learn(recipe, solution),
+    }
+
+
+def _model(recipe: Recipe, solution: Solution, options: Any) -> dict[str, Any]:
+    return {
+        "targets": list(solution.targets),
+        "features": len(solution.names),
+        "columns": list(recipe.reads),
+        "references": {t.column: t.reference for t in recipe.terms if isinstance(t, Levels)},
+        "intercept": solution.fits_intercept,
+        "missing": recipe.missing,
+        "filled": [recipe.names[j] for j in recipe.filled],
+        "sequence": next((t.column for t in recipe.terms if isinstance(t, Sequence)), None),
+        "weight": recipe.weight,
+        "group": recipe.group,
+        "rank": options.rank,
+        "loss": LOSS,
+    }
+
+
+def _found(solution: Solution) -> dict[str, Any]:
+    return {
+        "n": solution.n,
+        "weight": solution.weight,
+        "rank": solution.rank,
+        "dropped": list(solution.dropped),
+        "constant": list(solution.constant),
+        "method": solution.method,
+        "precision": solution.precision,
+        "condition": solution.condition,
+        "digits": round(solution.digits, 1),
+        "outcome": solution.outcome,
+        "r2": _plain(solution.r2),
+        "mse": _plain(solution.mse),
+        "rmse": _plain(np.sqrt(solution.mse)),
+    }
+
+
+def coefficient_table(recipe: Recipe, solution: Solution, moments: Moments | None) -> dict[str, list[Any]]:
+    """Columns of the table of coefficients, the intercept first, target after target.
+
+    `standardised` is the change of the target in its standard deviations for one of the feature's;
+    `status` is "used", "dropped" (depends on columns before it) or "constant".
+    """
+    mean, sd = _spread(solution, moments)
+    p = len(solution.names)
+    status = np.where(solution.kept, "used", "dropped").astype(object)
+    status[[name in set(solution.constant) for name in solution.names]] = "constant"
+    against = {name: t.reference for t in recipe.terms if isinstance(t, Levels) for name in t.names}
+    table: dict[str, list[Any]] = {key: [] for key in _COLUMNS}
+    for t, target in enumerate(solution.targets):
+        rows: list[tuple[Any, ...]] = []
+        if solution.fits_intercept:
+            rows = [(target, "(Intercept)", float(solution.intercept[t]), None, None, None, "", "used")]
+        for j, name in enumerate(solution.names):
+            value = float(solution.coef[t, j])
+            effect = value * sd[j] / sd[p + t] if sd[p + t] else float("nan")
+            rows.append(
+                (target, name, value, _number(effect), _number(mean[j]), _number(sd[j]),
+                 against.get(name, ""), str(status[j]))
+            )  # fmt: skip
+        for row in rows:
+            for key, value in zip(_COLUMNS, row, strict=True):
+                table[key].append(value)
+    if len(solution.targets) == 1:
+        del table["target"]
+    return table
+
+
+_COLUMNS = ("target", "term", "estimate", "standardised", "mean", "sd", "against", "status")
+
+
+def _spread(solution: Solution, moments: Moments | None) -> tuple[Any, Any]:
+    """Means and standard deviations (p + k,) of the columns; nan where they are not kept."""
+    size = len(solution.names) + len(solution.targets)
+    if moments is None:
+        return np.full(size, np.nan), np.full(size, np.nan)
+    plain = moments.imputed()
+    return plain.mean, np.sqrt(np.maximum(np.diagonal(plain.comoment), 0) / plain.weight)
+
+
+def _validation(fit: Any) -> dict[str, Any]:
+    scores = fit.validation
+    if not isinstance(scores, Validation):
+        return {"folds": 0, "reason": scores.reason}
+    said: dict[str, Any] = {
+        "folds": scores.k,
+        "plan": scores.plan.to_dict(),
+        "kin": fit.recipe.group is None and fit.recipe.sequence is not None,
+        "n": _plain(scores.n),
+        "left_out": _plain(scores.left_out),
+    }
+    said["by_fold"] = {name: _plain(getattr(scores, name), each=True) for name in SCORES}
+    again = fit.rows is not None and fit.rows.rereadable and fit.tally.used <= SECOND_PASS_ROWS
+    said["second_pass"] = again
+    if again:
+        said["by_fold"] |= {name: _plain(v, each=True) for name, v in fit.held_out.items()}
+    values = {name: np.array(v, float) for name, v in said["by_fold"].items()}
+    said["mean"] = {name: _plain(v.mean(axis=0)) for name, v in values.items()}
+    said["sd"] = {name: _plain(v.std(axis=0, ddof=1)) for name, v in values.items()}
+    return said
+
+
+def glance(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """One row about the fit, a target each: always the same columns."""
+    solution, validation = facts["solution"], facts["validation"]
+    mean = validation.get("mean", {})
+    targets = facts["model"]["targets"]
+    one = {
+        "n": solution["n"],
+        "weight": solution["weight"],
+        "rank": solution["rank"],
+        "condition": solution["condition"],
+        "digits": solution["digits"],
+        "method": solution["method"],
+        "folds": validation["folds"],
+    }
+    rows: dict[str, list[Any]] = {"target": targets}
+    rows |= {name: [value] * len(targets) for name, value in one.items()}
+    for name in ("r2", "mse", "rmse"):
+        rows[name] = _listed(solution[name], len(targets))
+    for name in ("r2", "rmse", "mean_rmse"):
+        rows[f"held_out_{name}"] = _listed(mean.get(name), len(targets))
+    return rows
+
+
+def scikit_learn(recipe: Recipe, solution: Solution) -> str:
+    """The scikit-learn call that gives the same coefficients, for the same columns.
+
+    `tol=0`: at its default, scikit-learn 1.9 drops columns of small scale without a word.
+    """
+    plain = "" if solution.fits_intercept else ", fit_intercept=False"
+    model = f"LinearRegression(tol=0{plain})"
+    weights = f", sample_weight={recipe.weight}" if recipe.weight else ""
+    steps = []
+    if any(isinstance(t, Levels) for t in recipe.terms):
+        steps.append("OneHotEncoder(drop='first') on the text columns")
+    if any(isinstance(t, Date) for t in recipe.terms):
+        steps.append("dates as days since 1970")
+    if recipe.filled:
+        steps.append("SimpleImputer(strategy='mean')")
+    before = f", after {' and '.join(steps)}" if steps else ""
+    without = ", without the columns left out" if solution.dropped else ""
+    return f"{model}.fit(X, y{weights}){before}{without}"
+
+
+def _rows(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+def _plain(values: Any, *, each: bool = False) -> Any:
+    """Arrays as numbers or lists; the one value of a single target alone, unless `each`."""
+    array = np.asarray(values)
+    if array.ndim == 0 or (array.size == 1 and not each):
+        return _number(array.reshape(-1)[0].item())
+    return [_plain(v) if np.ndim(v) else _number(v.item()) for v in array]
+
+
+def _number(value: Any) -> Any:
+    """nan is not JSON: None says as much."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _listed(value: Any, k: int) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value] * k

@@ -1,0 +1,187 @@
+"""The summary as text: what the terminal shows, made of facts alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+SHOWN = 20  # coefficients printed; the rest is in the table of coefficients
+
+
+def summary(facts: Mapping[str, Any]) -> str:
+    """The whole summary: data, coefficients, scores, how it was found."""
+    parts = [_data(facts), _coefficients(facts), _scores(facts), _found(facts)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def number(value: Any) -> str:
+    """Five significant digits, thousands marked; `n/a` where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "n/a"
+    size = abs(value)
+    if size == 0 or (isinstance(value, int) and size < 1e15):
+        return f"{value:,}" if isinstance(value, int) else "0"
+    if 1e5 <= size < 1e15:
+        return f"{value:,.0f}"
+    if 1e-4 <= size < 1e5:
+        return f"{value:,.{max(0, 4 - math.floor(math.log10(size)))}f}"
+    return f"{value:.4e}"
+
+
+def _data(facts: Mapping[str, Any]) -> str:
+    data, model = facts["data"], facts["model"]
+    dropped = data["dropped"]
+    out = sum(dropped.values())
+    why = "; ".join(f"{count:,} with {reason}" for reason, count in dropped.items())
+    lines = [
+        f"{', '.join(model['targets'])} on {count(model['features'], 'feature')} of {data['source']}",
+        f"rows     {data['read']:,} read = {data['used']:,} used + {out:,} dropped"
+        + (f" ({why})" if why else ""),
+    ]
+    if model["filled"]:
+        lines.append(f"filled   missing numbers by the training rows' mean in {_some(model['filled'])}")
+    return "\n".join(lines)
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def _coefficients(facts: Mapping[str, Any]) -> str:
+    rows = facts["coefficients"]
+    shown = rows
+    if len(rows) > SHOWN + 1:
+        order = sorted(rows, key=lambda row: -abs(row["standardised"] or 0))
+        biggest = [row["term"] for row in order if row["term"] != "(Intercept)"][:SHOWN]
+        shown = [row for row in rows if row["term"] in {*biggest, "(Intercept)"}]
+    several = len(facts["model"]["targets"]) > 1
+    head = [*(["target"] if several else []), "term", "estimate", "standardised", ""]
+    body = [
+        [
+            *([row["target"]] if several else []),
+            row["term"],
+            number(row["estimate"]) if row["status"] == "used" else "0",
+            "" if row["term"] == "(Intercept)" else number(row["standardised"]),
+            _remark(row),
+        ]
+        for row in shown
+    ]
+    table = aligned([head, *body], left={0, *([1] if several else []), len(head) - 1})
+    more = len(rows) - len(shown)
+    if more:
+        table += f"\n... and {count(more, 'smaller coefficient')} (standardised); all are in the table"
+    return table
+
+
+def _remark(row: Mapping[str, Any]) -> str:
+    if row["status"] == "dropped":
+        return "left out: depends on columns above"
+    if row["status"] == "constant":
+        return "left out: does not vary"
+    return f"against {row['against']}" if row["against"] else ""
+
+
+def aligned(rows: Iterable[list[str]], left: set[int]) -> str:
+    """Rows of cells as columns, numbers to the right."""
+    table = [list(row) for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if j in left else cell.rjust(width)
+            for j, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _scores(facts: Mapping[str, Any]) -> str:
+    solution, scores = facts["solution"], facts["validation"]
+    targets = facts["model"]["targets"]
+    blocks = [
+        _score_table(solution, scores, j if len(targets) > 1 else None, name)
+        for j, name in enumerate(targets)
+    ]
+    return "\n\n".join(blocks)
+
+
+def _score_table(solution: Mapping[str, Any], scores: Mapping[str, Any], j: int | None, target: str) -> str:
+    def of(values: Any) -> Any:
+        return values if j is None or values is None else values[j]
+
+    of_target = "" if j is None else f" of {target}"
+    if not scores["folds"]:
+        return (
+            f"score{of_target}    on the rows it was fitted to: R2 {number(of(solution['r2']))}, "
+            f"RMSE {number(of(solution['rmse']))}\n"
+            f"         no score on unseen rows: {scores['reason']}"
+        )
+    mean, sd = scores["mean"], scores["sd"]
+
+    def cell(name: str) -> str:
+        if name not in mean:
+            return ""
+        return f"{number(of(mean[name]))} ± {two_digits(of(sd[name]))}"
+
+    rows = [
+        ["", "R2", "RMSE", "MAE", "Spearman"],
+        [f"unseen rows{of_target}", cell("r2"), cell("rmse"), cell("mae"), cell("spearman")],
+        ["the training rows", cell("train_r2"), cell("train_rmse"), "", ""],
+        ["always the mean", cell("mean_r2"), cell("mean_rmse"), "", ""],
+    ]
+    if not scores["second_pass"]:
+        rows = [row[:3] for row in rows]
+    return aligned(rows, left={0}) + f"\n{how_dealt(scores)}"
+
+
+def how_dealt(scores: Mapping[str, Any]) -> str:
+    plan = scores["plan"]
+    by = "content (equal rows together)"
+    if plan["by"] == "group":
+        what = "groups of related sequences" if scores["kin"] else "groups"
+        by = f"{plan['groups']:,} {what}" if plan["groups"] else what
+    text = f"mean ± standard deviation over {scores['folds']} folds by {by}, seed {plan['seed']}"
+    if scores["second_pass"]:
+        text += "; MAE and Spearman by a second pass"
+    else:
+        text += "; MAE and Spearman would take a second pass (fit.held_out)"
+    out = sum(scores["left_out"])
+    if out:
+        were = "was" if out == 1 else "were"
+        text += f"\n{count(out, 'column')} did not vary in some training part and {were} left out there"
+    return text
+
+
+def _found(facts: Mapping[str, Any]) -> str:
+    found = facts["solution"]
+    lines = [
+        f"solved   {found['method']}, precision {found['precision']}: {found['outcome']}; condition "
+        f"{found['condition']:.3g}, at least {found['digits']:.0f} digits expected",
+    ]
+    if found["dropped"]:
+        lines.append(f"dropped  {_some(found['dropped'])}: combinations of columns before them")
+    if found["constant"]:
+        lines.append(f"constant {_some(found['constant'])}: left out, they do not vary")
+    lines.append(f"loss     {facts['model']['loss']} = {_both(found['mse'])}")
+    lines.append(f"same as  {facts['scikit_learn']}")
+    return "\n".join(lines)
+
+
+def _both(value: Any) -> str:
+    return ", ".join(map(number, value)) if isinstance(value, list) else number(value)
+
+
+def two_digits(value: Any) -> str:
+    """Two significant digits: more of a spread means nothing."""
+    if value is None:
+        return "n/a"
+    if value == 0:
+        return "0"
+    digits = 1 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(0, digits)}f}" if abs(value) < 1e6 else f"{value:.1e}"
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,259 @@
+"""Slab: some rows, raw. Block: the same rows as numbers. Rows: a source to read, slab by slab.
+
+A source is anything that has `names`, `kinds` and `slabs()`. It knows nothing of regression; what
+is done with its rows is a triple (step, merge, empty) given to `Rows.reduce`, the only loop over
+rows in the package.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from leastwise import arrow
+from leastwise.errors import DataError, KindError, MissingError, plural
+from leastwise.numerics import one_blas_thread, workers
+
+Kind = Literal["number", "boolean", "text", "date", "other"]
+State = TypeVar("State")
+Progress = Callable[[int, "int | None"], None]  # rows so far, rows in all where that is known
+
+
+class Slab(Protocol):
+    """Some rows of a source, its columns by name."""
+
+    @property
+    def first(self) -> int:
+        """Rows of the source that came before this slab."""
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[Any]:
+        """The named number and boolean columns (n, p), NaN where a cell is missing."""
+
+    def texts(self, name: str) -> pa.Array:
+        """One column as text (n,), null where a cell is missing."""
+
+    def table(self) -> pa.RecordBatch:
+        """All columns of the slab as they came."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows as numbers: what the moments add up.
+
+    `X` (n, p) and `Y` (n, k) are real, of any dtype and memory order; a missing cell of a column in
+    `filled` is NaN. `w` (n,) weights, or None for all ones. `group` (n,) text, or None.
+    `rows` (n,) are the row numbers in the source, from 0.
+    """
+
+    X: NDArray[Any]
+    Y: NDArray[Any]
+    w: NDArray[np.float64] | None
+    group: pa.Array | None
+    rows: NDArray[np.int64]
+    dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows left out of this block
+
+    @property
+    def n(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class ArrowSlab:
+    """A slab whose columns are Arrow arrays."""
+
+    batch: pa.RecordBatch
+    first: int
+
+    @property
+    def n(self) -> int:
+        return int(self.batch.num_rows)
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[Any]:
+        # One (p, n) buffer, a column after the other: its transpose is the matrix, and stays a view.
+        out = np.empty((len(names), self.n))
+        for row, name in zip(out, names, strict=True):
+            row[:] = to_numbers(self.batch.column(name))
+        return out.T
+
+    def texts(self, name: str) -> pa.Array:
+        return to_texts(self.batch.column(name))
+
+    def table(self) -> pa.RecordBatch:
+        return self.batch
+
+
+@dataclass(frozen=True)
+class ArraySlab:
+    """A slab of a plain matrix: nothing is copied."""
+
+    values: NDArray[Any]  # (n, p)
+    names: tuple[str, ...]
+    first: int
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[Any]:
+        if names == self.names:
+            return self.values
+        places = [self.names.index(name) for name in names]
+        start, stop = (places[0], places[-1] + 1) if places else (0, 0)
+        if places == list(range(start, stop)):
+            return self.values[:, start:stop]
+        return self.values[:, places]
+
+    def texts(self, name: str) -> pa.Array:
+        return to_texts(arrow.numbers(self.matrix((name,))[:, 0]))
+
+    def table(self) -> pa.RecordBatch:
+        columns = [arrow.numbers(column) for column in self.values.T]
+        return pa.RecordBatch.from_arrays(columns, names=list(self.names))
+
+
+def to_numbers(column: pa.Array) -> NDArray[Any]:
+    """An Arrow column as real numbers (n,), NaN where null; without a copy where Arrow allows it."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
+        column = pc.cast(column, pa.float64(), safe=False)
+    if pa.types.is_null(column.type):
+        return np.full(len(column), np.nan)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise KindError(f"A column of {column.type} was asked for as numbers.")
+    return arrow.values(column)
+
+
+def to_texts(column: pa.Array) -> pa.Array:
+    """An Arrow column as text (n,): numbers as they print (20.0 as "20"), null and NaN as null."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_floating(column.type):
+        found = arrow.values(column)
+        column = arrow.numbers(found, np.isnan(found))
+    return pc.cast(column, pa.string()) if column.type != pa.string() else column
+
+
+def checked_weights(w: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Weights that are weights: (n,), finite, none negative, not all zero."""
+    if w.shape != (n,):
+        raise DataError(f"{plural(n, 'row')} came with weights of shape {w.shape}. One each is needed.")
+    if not np.isfinite(w).all():
+        raise MissingError(
+            f"{plural(int((~np.isfinite(w)).sum()), 'weight')} of {n:,} not finite (first: row "
+            f"{int(np.argmin(np.isfinite(w))) + 1}). Every weight must be a number. Fill or drop them."
+        )
+    if (w < 0).any():
+        raise DataError(
+            f"{plural(int((w < 0).sum()), 'weight')} of {n:,} negative (first: row "
+            f"{int(np.argmax(w < 0)) + 1}, {w[np.argmax(w < 0)]:g}). Weights are 0 or more. Mend them."
+        )
+    if n and not w.any():
+        raise DataError("All weights are 0. Some rows must count. Check the weight column.")
+    return w
+
+
+def kind_of(kind: pa.DataType) -> Kind:
+    """What an Arrow type is to a recipe."""
+    if pa.types.is_dictionary(kind):
+        return kind_of(kind.value_type)
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "number"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "text"
+    if pa.types.is_temporal(kind):
+        return "date"
+    return "number" if pa.types.is_null(kind) else "other"
+
+
+class Rows:
+    """A source of rows. Subclasses say what it is called, which columns it has, and read it."""
+
+    source: str = "rows"  # for messages and the report
+    names: tuple[str, ...] = ()
+    kinds: Mapping[str, Kind] = {}
+    targets: tuple[str, ...] = ()  # columns that came as the y of a pair (X, y)
+    n: int | None = None  # rows, where known before reading
+    rereadable: bool = True
+    native: str = "pyarrow"  # the library whose frames the user brought, for the tables we give back
+    notes: tuple[str, ...] = ()  # what was found out while opening, to be told
+
+    def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
+        """The rows in order. `columns` names those that are wanted and as what; None wants all."""
+        raise NotImplementedError
+
+    def faults(self, columns: Mapping[str, Kind]) -> DataError | None:
+        """What keeps `columns` from being read as these kinds, where the source can say it."""
+        return None
+
+    def reduce(
+        self,
+        step: Callable[[Slab], State],
+        merge: Callable[[State, State], State],
+        empty: State,
+        *,
+        columns: Mapping[str, Kind] | None = None,
+        progress: Progress | None = None,
+    ) -> State:
+        """`merge(... merge(merge(empty, step(slab 0)), step(slab 1)) ..., step(last slab))`.
+
+        Steps run in a few threads while the next slabs are read; they are merged in the order of
+        the slabs, so the result does not depend on how many threads there are. At most two slabs a
+        thread are held at a time.
+        """
+        state = empty
+        done = 0
+        for slab, result in _mapped(step, self.slabs(columns)):
+            state = merge(state, result)
+            done += slab.n
+            if progress is not None:
+                progress(done, self.n)
+        return state
+
+
+def _mapped(step: Callable[[Slab], State], slabs: Iterator[Slab]) -> Iterator[tuple[Slab, State]]:
+    """Each slab with its step, in order; the first alone if there is only one."""
+    first, second = next(slabs, None), next(slabs, None)
+    if first is None:
+        return
+    if second is None:
+        yield first, step(first)
+        return
+    threads = workers()
+    waiting: deque[tuple[Slab, Future[State]]] = deque()
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+        try:
+            for slab in _chain(first, second, slabs):
+                waiting.append((slab, pool.submit(step, slab)))
+                if len(waiting) >= 2 * threads:
+                    yield _finished(waiting)
+            while waiting:
+                yield _finished(waiting)
+        finally:  # an error in one step: the steps behind it are not begun
+            for _, future in waiting:
+                future.cancel()
+
+
+def _finished(waiting: deque[tuple[Slab, Future[State]]]) -> tuple[Slab, State]:
+    slab, future = waiting.popleft()
+    return slab, future.result()
+
+
+def _chain(first: Slab, second: Slab, rest: Iterator[Slab]) -> Iterator[Slab]:
+    yield first
+    yield second
+    yield from rest

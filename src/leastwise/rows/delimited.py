@@ -1,0 +1,216 @@
+"""CSV and TSV: the schema is fixed before reading, and every line is accounted for.
+
+Arrow's streaming reader does the work. It is fast and forgiving, so two counts are kept beside it,
+of line ends and of quotes in the bytes that it was given: where rows and lines disagree (an open
+quote swallows rows in silence), or where Arrow gives up, the file is read again, slowly, to say
+which row, line, column and text (`faults.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from leastwise.errors import DataError, ParseError
+from leastwise.rows.block import ArrowSlab, Kind, Rows, Slab, kind_of
+from leastwise.rows.faults import find_faults
+from leastwise.rows.memory import check_names
+
+HEAD_BYTES = 1 << 20  # what the delimiter and the kinds of the columns are read from
+BLOCK_BYTES = 4 << 20
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+ARROW_TYPE: dict[Kind, pa.DataType] = {
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
+}
+
+
+class CsvRows(Rows):
+    """A delimited text file, plain or compressed (.gz, .zst, .bz2)."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        columns: Sequence[str] | None = None,
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
+        multiline: bool = False,
+    ) -> None:
+        self.path, self.source, self.encoding, self.multiline = path, str(path), encoding, multiline
+        head = self._head()
+        self.delimiter = delimiter or sniff(head, self.source)
+        self.header = columns is None
+        self.names = tuple(columns) if columns is not None else self._header(head)
+        check_names(self.names, self.source)
+        self.kinds = self._infer(head)
+        name = DELIMITERS.get(self.delimiter, repr(self.delimiter))
+        self.notes = () if self.delimiter == "," else (f"{path.name}: delimiter {name}",)
+
+    def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
+        wanted = dict(columns if columns is not None else self.kinds)
+        counted = _Counted(pa.input_stream(str(self.path), compression="detect"))
+        rows = 0
+        try:
+            for batch in self._reader(counted, wanted):
+                yield ArrowSlab(batch, rows)
+                rows += batch.num_rows
+        except (pa.ArrowInvalid, OSError, UnicodeError) as error:
+            raise self._explained(wanted, str(error)) from None
+        if counted.suspicious(rows + self.header, self.multiline):
+            fault = find_faults(self, wanted)
+            if fault is not None:
+                raise fault
+
+    def faults(self, columns: Mapping[str, Kind]) -> DataError | None:
+        return find_faults(self, columns)
+
+    def _reader(self, stream: Any, wanted: Mapping[str, Kind]) -> pacsv.CSVStreamingReader:
+        return pacsv.open_csv(
+            stream,
+            read_options=pacsv.ReadOptions(
+                block_size=BLOCK_BYTES,
+                column_names=list(self.names),
+                skip_rows=int(self.header),
+                encoding=self.encoding,
+            ),
+            parse_options=self._parse_options(),
+            convert_options=pacsv.ConvertOptions(
+                column_types={n: t for n, k in wanted.items() if (t := ARROW_TYPE.get(k))},
+                include_columns=[name for name in self.names if name in wanted],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+
+    def _parse_options(self) -> pacsv.ParseOptions:
+        return pacsv.ParseOptions(delimiter=self.delimiter, newlines_in_values=self.multiline)
+
+    def _explained(self, wanted: Mapping[str, Kind], error: str) -> DataError:
+        """What is wrong with the file, in rows and lines; Arrow's own words where nothing is found."""
+        if "UTF8" in error or "codec" in error or "encode" in error.lower():
+            return encoding_error(self.source, self.encoding)
+        if "runcated" in error or "decompress" in error.lower() or "zlib" in error:
+            return ParseError(
+                f"{self.source} ends in the middle of its compressed data ({error}). "
+                "The whole file is needed. Copy or download it again."
+            )
+        found = find_faults(self, wanted)
+        return found or ParseError(f"{self.source} could not be read as a table: {error}.")
+
+    def lines(self) -> Iterator[str]:
+        """The file as text, line by line, from its first."""
+        with (
+            pa.input_stream(str(self.path), compression="detect") as stream,
+            io.TextIOWrapper(stream, self.encoding, newline="") as text,
+        ):
+            yield from text
+
+    def _head(self) -> str:
+        """The first megabyte as text, cut after its last line end."""
+        try:
+            with pa.input_stream(str(self.path), compression="detect") as stream:
+                raw = stream.read(HEAD_BYTES)
+        except OSError as error:
+            raise ParseError(f"{self.source} cannot be read: {error}.") from None
+        raw = raw.removeprefix(b"\xef\xbb\xbf") if self.encoding.startswith("utf") else raw
+        if len(raw) == HEAD_BYTES:
+            raw = raw[: raw.rfind(b"\n") + 1 or len(raw)]
+        if b"\0" in raw and self.encoding in ("utf-8", "utf8"):
+            raise encoding_error(self.source, self.encoding)
+        try:
+            text = raw.decode(self.encoding)
+        except (UnicodeDecodeError, LookupError):
+            raise encoding_error(self.source, self.encoding) from None
+        if not text.strip():
+            raise DataError(f"{self.source} is empty. A header and rows are needed.")
+        return text
+
+    def _header(self, head: str) -> tuple[str, ...]:
+        cells = next(csv.reader(io.StringIO(head), delimiter=self.delimiter))
+        if all(_is_number(cell) for cell in cells):
+            raise ParseError(
+                f"The first line of {self.source} is all numbers ({self.delimiter.join(cells[:4])}"
+                f"{self.delimiter + '...' if len(cells) > 4 else ''}), so it is no header. "
+                f"{len(cells)} names are needed. Give them with columns=[...] (--columns a,b,...)."
+            )
+        return tuple(cell.strip() or f"column{j + 1}" for j, cell in enumerate(cells))
+
+    def _infer(self, head: str) -> dict[str, Kind]:
+        """The kinds of the columns, read off the head; an empty column counts as numeric."""
+        stream = io.BytesIO(head.encode("utf-8"))
+        try:
+            schema = pacsv.open_csv(
+                stream,
+                read_options=pacsv.ReadOptions(
+                    block_size=2 * HEAD_BYTES, column_names=list(self.names), skip_rows=self.header
+                ),
+                parse_options=self._parse_options(),
+            ).schema
+        except pa.ArrowInvalid as error:
+            if self.header and not head.rstrip("\r\n").count("\n"):
+                return dict.fromkeys(self.names, "number")  # a header and no rows
+            raise self._explained({}, str(error)) from None
+        kinds = {f.name: kind_of(f.type) for f in schema}
+        return {n: "text" if kind == "other" else kind for n, kind in kinds.items()}
+
+
+class _Counted:
+    """A stream that counts the line ends and the quotes that pass through it."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.newlines, self.quotes, self.last = stream, 0, 0, b"\n"
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self.stream.read(None if size < 0 else size)
+        self.newlines += data.count(b"\n")
+        self.quotes += data.count(b'"')
+        self.last = data[-1:] or self.last
+        return data
+
+    def close(self) -> None:
+        self.closed = True
+        self.stream.close()
+
+    def suspicious(self, lines: int, multiline: bool) -> bool:
+        """Whether `lines` (rows and header) are not what the bytes held, or a quote stayed open."""
+        seen = self.newlines + (self.last != b"\n")
+        return self.quotes % 2 == 1 or (seen != lines and not multiline)
+
+    def readable(self) -> bool:
+        return True
+
+
+def sniff(head: str, source: str) -> str:
+    """The delimiter: the one that cuts the first lines into the most cells, equally many in each."""
+    lines = [line for line in head.splitlines()[:50] if line.strip()]
+    best, most = ",", 0.0
+    for delimiter in DELIMITERS:
+        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+        agree = sum(width == widths[0] for width in widths) / len(widths)
+        if widths[0] > 1 and agree * widths[0] > most:
+            best, most = delimiter, agree * widths[0]
+    return best
+
+
+def encoding_error(source: str, tried: str) -> ParseError:
+    return ParseError(
+        f"{source} is not {tried} text. The encoding must be known before reading. "
+        f"Say which one it is, for example encoding='latin-1' (--encoding latin-1)."
+    )
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

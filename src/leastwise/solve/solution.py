@@ -1,0 +1,86 @@
+"""Solution: the coefficients, and how they were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwise.errors import UsageError, listed, plural
+from leastwise.numerics import Array
+
+Rank = Literal["drop", "error", "min-norm"]
+RANKS: tuple[Rank, ...] = ("drop", "error", "min-norm")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What least squares gives, and how far it can be trusted.
+
+    `coef` (k, p) has 0 for a column that was left out, `intercept` (k,). `kept` (p,) says which
+    columns were used; `dropped` names the dependent ones, `constant` those that do not vary.
+    `condition` is the 2-norm condition (an estimate within a factor p) of the design, centred and
+    scaled to unit columns; `digits` how many decimal digits the worst coefficient can be expected
+    to have right. `rss`, `tss` (k,): weighted sums of squared residuals and of deviations from the
+    mean (from zero without an intercept).
+    """
+
+    names: tuple[str, ...]
+    targets: tuple[str, ...]
+    coef: Array
+    intercept: Array
+    kept: NDArray[np.bool_]
+    dropped: tuple[str, ...]
+    constant: tuple[str, ...]
+    method: str
+    precision: str
+    condition: float
+    digits: float
+    n: int
+    weight: float
+    rss: Array
+    tss: Array
+    fits_intercept: bool = True
+
+    @property
+    def rank(self) -> int:
+        """Columns that were used, the intercept not counted."""
+        return int(np.count_nonzero(self.kept))
+
+    @property
+    def mse(self) -> Array:
+        """`rss / weight` (k,): the loss L at its minimum."""
+        return self.rss / self.weight
+
+    @property
+    def r2(self) -> Array:
+        """`1 - rss / tss` (k,); nan where the target does not vary."""
+        ratio = np.divide(self.rss, self.tss, out=np.full_like(self.rss, np.nan), where=self.tss > 0)
+        return np.asarray(1 - ratio)
+
+    @property
+    def outcome(self) -> str:
+        """One sentence: what was found, and what the reader should know of it."""
+        free = self.n - self.rank - self.fits_intercept
+        if free <= 0:
+            return (
+                f"{plural(self.n, 'row')} and {plural(self.rank + self.fits_intercept, 'coefficient')}: "
+                "every target is met exactly, which says nothing about new rows"
+            )
+        if self.dropped:
+            what = "answered by the shortest coefficients" if self.method == "min-norm" else "left out"
+            return f"{plural(len(self.dropped), 'dependent column')} {what}"
+        return "one solution, full rank"
+
+    def predict(self, X: Array) -> Array:
+        """`X coef' + intercept` (n, k) for features `X` (n, p)."""
+        return X @ self.coef.T + self.intercept
+
+
+def checked_rank(rank: str) -> Rank:
+    """`rank` if it is one of the three."""
+    if rank not in RANKS:
+        raise UsageError(f"rank={rank!r} is not known. It is one of {listed(RANKS, last='or')}.")
+    return rank

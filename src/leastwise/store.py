@@ -1,0 +1,295 @@
+"""Model and moment files: tensors and a JSON header in the safetensors format, checksummed.
+
+Nothing in such a file is executed when it is read, and neither pickle nor torch takes part. The
+header holds a schema version and a SHA-256 over all the rest, so that a file with one bit changed
+is refused instead of giving other coefficients. A file is written beside its name, flushed to the
+disk, and then renamed: a reader sees the old one or the new one, never a half.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwise._version import __version__
+from leastwise.errors import DataError, StoreError, UsageError
+from leastwise.fitting import Fit, Options, Tally
+from leastwise.folds import FoldPlan
+from leastwise.moments import Dense, Moments, Part, Thin
+from leastwise.recipe import Recipe
+from leastwise.report.page import page
+from leastwise.solve import Solution
+
+SCHEMA = 1
+KEY = "leastwise"
+Tensors = dict[str, NDArray[Any]]
+
+
+def save(what: Fit | Moments, path: str | os.PathLike[str]) -> None:
+    """Write a fit or moments to one file, whole or not at all.
+
+    A fit keeps its moments, so that it can be scored and reported again; but where the moments are
+    the rows themselves (fewer rows than columns) they stay out of a model file, which may be given
+    away. Raises UsageError for anything else, StoreError where it cannot be written.
+    """
+    if isinstance(what, Fit):
+        header, tensors = _of_fit(what)
+    elif isinstance(what, Moments):
+        header, tensors = _of_moments(what)
+    else:
+        raise UsageError(f"A fit or moments can be saved, not {type(what).__name__}.")
+    write_whole(Path(path), _packed(header, tensors))
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """The Fit or the Moments that a file holds; a folder stands for its `model.safetensors`.
+
+    Raises DataError where there is no such file, StoreError where it is damaged, of another kind,
+    or of a later schema.
+    """
+    path = Path(path)
+    path = path / "model.safetensors" if path.is_dir() else path
+    if not path.exists():
+        raise DataError(f"There is no model at {path}. Fit one first (leastwise fit ... -o RUN).")
+    header, tensors = _unpacked(path)
+    return _to_fit(header, tensors) if header["kind"] == "fit" else _to_moments(header, tensors)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put `data` at `path` in one step: temporary file beside it, flush, rename, flush the folder."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
+            temporary = Path(f.name)
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+    except OSError as error:
+        raise StoreError(f"{path} could not be written: {error}.") from error
+
+
+# ---- the file ----
+
+
+def _packed(header: dict[str, Any], tensors: Tensors) -> bytes:
+    from safetensors.numpy import save as pack
+
+    header = {
+        "schema": SCHEMA,
+        "versions": {"leastwise": __version__, "numpy": np.__version__},
+        **header,
+    }
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    text = json.dumps(header, sort_keys=True)
+    return bytes(pack(tensors, {KEY: text, "sha256": _digest(text, tensors)}))
+
+
+def _unpacked(path: Path) -> tuple[dict[str, Any], Tensors]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            said = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(said[KEY])
+        schema = int(header["schema"])
+    except KeyError:
+        raise StoreError(f"{path} is a safetensors file, but not one of leastwise.") from None
+    except (SafetensorError, ValueError, TypeError, OSError) as error:
+        raise StoreError(
+            f"{path} is damaged or no model file ({error}). Restore it, or fit again."
+        ) from None
+    if schema > SCHEMA:
+        raise StoreError(
+            f"{path} has schema {schema}; this leastwise ({__version__}) reads up to {SCHEMA}. "
+            "Upgrade: pip install -U leastwise."
+        )
+    if said.get("sha256") != _digest(said[KEY], tensors):
+        raise StoreError(
+            f"{path} is damaged: its checksum does not agree. Its numbers cannot be trusted. "
+            "Restore it from a copy, or fit again."
+        )
+    return header, tensors
+
+
+def _digest(header: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    total = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        total.update(f"|{name}|{value.dtype.str}|{value.shape}|".encode())
+        total.update(np.ascontiguousarray(value).tobytes())
+    return total.hexdigest()
+
+
+# ---- a fit ----
+
+
+def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
+    s = fit.solution
+    tensors: Tensors = {
+        "coef": s.coef, "intercept": s.intercept, "kept": s.kept, "rss": s.rss, "tss": s.tss,
+        "fills": fit.fills,
+    }  # fmt: skip
+    header: dict[str, Any] = {
+        "kind": "fit",
+        "recipe": fit.recipe.to_dict(),
+        "options": {k: getattr(fit.options, k) for k in ("intercept", "rank", "folds", "seed")},
+        "solution": {k: getattr(s, k) for k in _SOLUTION},
+        "tally": {"read": fit.tally.read, "dropped": dict(fit.tally.dropped)},
+        "source": fit.source,
+        "native": fit.native,
+        "notes": list(fit.notes),
+        "facts": fit.facts,
+    }
+    if fit.moments is not None and all(isinstance(part, Dense) for part in fit.moments.parts):
+        header["moments"], more = _moments_parts(fit.moments)
+        tensors |= more
+    return header, tensors
+
+
+_SOLUTION = (
+    "names", "targets", "dropped", "constant", "method", "precision", "condition", "digits", "n",
+    "weight", "fits_intercept",
+)  # fmt: skip
+
+
+def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
+    said: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in header["solution"].items()
+    }
+    arrays: dict[str, Any] = {k: tensors[k] for k in ("coef", "intercept", "kept", "rss", "tss")}
+    moments = _read_moments(header["moments"], tensors) if "moments" in header else None
+    fit = Fit(
+        Recipe.from_dict(header["recipe"]),
+        Options(**header["options"]),
+        Solution(**said, **arrays),
+        Tally(header["tally"]["read"], header["tally"]["dropped"]),
+        header["source"],
+        moments,
+        tensors["fills"],
+        header["native"],
+        tuple(header["notes"]),
+    )
+    fit.__dict__["facts"] = header["facts"]  # as they were told when the rows were at hand
+    return fit
+
+
+# ---- moments ----
+
+
+def _of_moments(moments: Moments) -> tuple[dict[str, Any], Tensors]:
+    said, tensors = _moments_parts(moments)
+    return {"kind": "moments", "moments": said}, tensors
+
+
+def _to_moments(header: dict[str, Any], tensors: Tensors) -> Moments:
+    return _read_moments(header["moments"], tensors)
+
+
+def _moments_parts(moments: Moments) -> tuple[dict[str, Any], Tensors]:
+    said = {
+        "names": list(moments.names),
+        "targets": list(moments.targets),
+        "filled": list(moments.filled),
+        "plan": moments.plan.to_dict() if moments.plan is not None else None,
+        "counts": [part.n for part in moments.parts],
+    }
+    tensors: Tensors = {"moments.shift": moments.shift}
+    for f, part in enumerate(moments.parts):
+        if isinstance(part, Thin):
+            tensors[f"moments.rows.{f}"] = part.rows
+        else:  # symmetric: one triangle is all
+            tensors[f"moments.cross.{f}"] = part.cross[np.triu_indices(len(part.cross))]
+    return said, tensors
+
+
+def _read_moments(said: dict[str, Any], tensors: Tensors) -> Moments:
+    size = len(tensors["moments.shift"]) + 1
+    upper = np.triu_indices(size)
+    parts: list[Part] = []
+    for f, n in enumerate(said["counts"]):
+        if f"moments.rows.{f}" in tensors:
+            parts.append(Thin(n, tensors[f"moments.rows.{f}"]))
+            continue
+        cross = np.zeros((size, size))
+        cross[upper] = tensors[f"moments.cross.{f}"]
+        parts.append(Dense(n, cross + np.triu(cross, 1).T))
+    return Moments(
+        tuple(said["names"]),
+        tuple(said["targets"]),
+        tensors["moments.shift"],
+        tuple(parts),
+        tuple(said["filled"]),
+        FoldPlan(**said["plan"]) if said["plan"] is not None else None,
+    )
+
+
+# ---- a run: the folder that the command line writes ----
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that is there, unless it is an earlier run and may be replaced."""
+    if not folder.exists():
+        if not folder.parent.is_dir():
+            raise StoreError(f"There is no folder {folder.parent} to put {folder.name} in. Make it first.")
+        return
+    is_run = folder.is_dir() and ((folder / "run.json").exists() or not any(folder.iterdir()))
+    if not is_run:
+        raise StoreError(f"{folder} is there and is no earlier run. Name another folder with -o.")
+    if not overwrite and any(folder.iterdir()):
+        raise StoreError(f"{folder} holds an earlier run. Pass --overwrite, or name another with -o.")
+
+
+def save_run(fit: Fit, folder: Path, *, overwrite: bool = False) -> None:
+    """Write `model.safetensors`, `coefficients.csv`, `run.json`, `report.html` to a new folder.
+
+    All of them or none: they are written beside the folder, which then takes its place.
+    """
+    check_folder(folder, overwrite=overwrite)
+    created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        save(fit, temporary / "model.safetensors")
+        text = json.dumps({"created": created, **fit.facts}, indent=2, allow_nan=False)
+        write_whole(temporary / "run.json", text.encode())
+        write_whole(temporary / "report.html", page(fit.facts, created=created).encode())
+        write_whole(temporary / "coefficients.csv", _table(fit))
+        temporary.chmod(0o755)
+        _take_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(new: Path, folder: Path) -> None:
+    old = None
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+        os.replace(folder, old)
+    os.replace(new, folder)
+    if old is not None:
+        shutil.rmtree(old)
+
+
+def _table(fit: Fit) -> bytes:
+    rows = fit.facts["coefficients"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["term"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

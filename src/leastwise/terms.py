@@ -1,0 +1,169 @@
+"""Terms: how one column of a table, or a sequence, becomes columns of X.
+
+A term names the columns of X that it makes, says what it reads, and fills them for a slab. What it
+learned from rows (levels) it carries with it, so that prediction repeats it exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from leastwise import arrow
+from leastwise.errors import ColumnError, KindError, MissingError, listed, plural
+from leastwise.numerics import Array
+from leastwise.rows.block import Kind, Slab
+from leastwise.sequences.clean import clean, pack
+from leastwise.sequences.features import FEATURES, feature_matrix
+
+MISSING = "(missing)"  # the level of a missing text under missing="mean"
+Left = dict[str, NDArray[np.bool_]]  # reason -> rows (n,) that a term cannot fill
+
+
+@dataclass(frozen=True)
+class Number:
+    """A numeric or boolean column as it is; NaN where a cell is missing."""
+
+    column: str
+    kind: ClassVar[Kind] = "number"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def fill(self, slab: Slab, out: Array) -> Left:
+        out[:] = slab.matrix((self.column,))
+        return {}
+
+
+@dataclass(frozen=True)
+class Date:
+    """A date or time stamp as days since 1970-01-01 (UTC); declared, never guessed."""
+
+    column: str
+    kind: ClassVar[Kind] = "date"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (f"{self.column} [days]",)
+
+    def fill(self, slab: Slab, out: Array) -> Left:
+        column = slab.table().column(self.column)
+        if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
+            raise KindError(f"Column '{self.column}' is {column.type}; a day is needed.")
+        stamps = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
+        out[:, 0] = arrow.values(stamps) / 86_400e6
+        return {}
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A text column as 0/1 indicators of its levels against the first, which is the reference.
+
+    A level that was not there when they were found is an error, or counts as the reference
+    (`unseen="reference"`). `missing` tells whether a missing text is a level of its own.
+    """
+
+    column: str
+    levels: tuple[str, ...]
+    unseen: str = "error"
+    missing: bool = False
+    kind: ClassVar[Kind] = "text"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{self.column}={level}" for level in self.levels[1:])
+
+    @property
+    def reference(self) -> str:
+        return self.levels[0]
+
+    def fill(self, slab: Slab, out: Array) -> Left:
+        texts = slab.texts(self.column)
+        if self.missing:
+            texts = pc.fill_null(texts, arrow.texts([MISSING])[0])
+        place = pc.index_in(texts, arrow.texts(self.levels))
+        empty = arrow.nulls(texts)
+        unseen = arrow.nulls(place) & ~empty
+        if unseen.any() and self.unseen == "error":
+            raise ColumnError(self._unseen_text(texts, unseen, slab.first))
+        codes = np.nan_to_num(arrow.values(place))  # null, that is unseen or missing, as the reference
+        out[:] = codes[:, None] == np.arange(1, len(self.levels))
+        return {f"'{self.column}' missing": empty} if empty.any() else {}
+
+    def _unseen_text(self, texts: pa.Array, unseen: NDArray[np.bool_], first: int) -> str:
+        new = pc.unique(texts.filter(arrow.numbers(unseen))).to_pylist()
+        return (
+            f"Column '{self.column}' has {plural(len(new), 'level')} that the model has not seen: "
+            f"{listed(new)} (first: row {first + int(np.argmax(unseen)) + 1:,}). It knows "
+            f"{listed(self.levels, most=6)}. Map them to a known level, or pass unseen='reference'."
+        )
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A column of protein sequences as its physicochemical features (`sequences.FEATURES`)."""
+
+    column: str
+    unknown: str = "error"
+    kind: ClassVar[Kind] = "text"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in FEATURES)
+
+    def fill(self, slab: Slab, out: Array) -> Left:
+        texts = slab.texts(self.column)
+        empty = arrow.nulls(texts)
+        out[:] = 0.0
+        if empty.all():
+            return {f"'{self.column}' missing": empty}
+        cleaned = clean(texts.drop_null().to_pylist(), unknown=self.unknown)
+        (present,) = np.nonzero(~empty)
+        left = {f"'{self.column}' missing": empty} if empty.any() else {}
+        if len(cleaned.dropped):
+            lost = np.zeros(slab.n, bool)
+            lost[present[cleaned.dropped]] = True
+            left[f"'{self.column}' with unknown letters"] = lost
+        if len(cleaned.kept):
+            out[present[cleaned.kept]] = feature_matrix(pack(cleaned.sequences))
+        return left
+
+
+Term = Number | Date | Levels | Sequence
+_TERMS: dict[str, type[Term]] = {t.__name__: t for t in (Number, Date, Levels, Sequence)}
+
+
+def to_dict(term: Term) -> dict[str, Any]:
+    """A term as plain JSON values."""
+    return {"term": type(term).__name__, **asdict(term)}
+
+
+def from_dict(said: Mapping[str, Any]) -> Term:
+    """The term that `to_dict` wrote."""
+    fields: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in said.items() if k != "term"
+    }
+    return _TERMS[said["term"]](**fields)
+
+
+def missing_error(counts: Mapping[str, tuple[int, int]], what: str, n: int) -> MissingError:
+    """Columns with cells that are `what`: {name: (count, first row from 0)}, the fullest first."""
+    (name, (count, first)), *rest = sorted(counts.items(), key=lambda item: -item[1][0])
+    others = ", ".join(f"'{other}' ({c:,})" for other, (c, _) in rest[:8])
+    more = f" So have {others}{' and more' if len(rest) > 8 else ''}." if rest else ""
+    do = (
+        "Fill them, or pass missing='drop' (leave those rows out) or missing='mean' (--missing mean)."
+        if what == "missing"
+        else "Mend or remove them: no policy takes an infinite value."
+    )
+    return MissingError(
+        f"Column '{name}' has {plural(count, f'{what} value')} in {plural(n, 'row')} "
+        f"(first: row {first + 1:,}).{more} Least squares needs a number everywhere. {do}"
+    )
