@@ -1,8 +1,8 @@
 """The way of the data, put together: source -> Rows -> Recipe -> Moments -> Solution -> Fit.
 
-This is the only module that knows all of them. (It is not called fit.py: importing a module of that
-name would put it in the place of the function `leastwise.fit`.) `condense` goes as far as the moments, `fit` to the
-end; a `Fit` is what comes out, and everything else is a view of it.
+This is the only module that knows all of them. `condense` goes as far as the moments, `fit` to the
+end; a `Fit` is what comes out, and everything else is a view of it. (The file is not called fit.py:
+importing a module of that name would put it in the place of the function `leastwise.fit`.)
 """
 
 from __future__ import annotations
