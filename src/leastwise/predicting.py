@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leastwise import arrow
-from leastwise.errors import ColumnError, StoreError, UsageError, plural
+from leastwise.disk import whole_file
+from leastwise.errors import ColumnError, UsageError, plural
 from leastwise.fitting import Fit
 from leastwise.rows import Rows, open_rows
 from leastwise.rows.block import ArrowSlab, Kind, Slab
@@ -101,29 +100,13 @@ def _sink(path: Path | None, names: list[str], as_json: bool) -> Iterator[Write]
         yield _csv_to(sys.stdout.buffer, names)
         sys.stdout.flush()
     else:
-        with _whole_file(path) as file:
+        with whole_file(path) as file:
             if path.suffix not in (".parquet", ".pq"):
                 yield _csv_to(file, names)
                 return
             parquet = _Parquet(file)
             yield parquet.write
             parquet.close()
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file beside `path` that takes its name when all went well, and is gone when not."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StoreError(f"{path} could not be written: {error}.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 class _Parquet:

@@ -2,8 +2,7 @@
 
 Nothing in such a file is executed when it is read, and neither pickle nor torch takes part. The
 header holds a schema version and a SHA-256 over all the rest, so that a file with one bit changed
-is refused instead of giving other coefficients. A file is written beside its name, flushed to the
-disk, and then renamed: a reader sees the old one or the new one, never a half.
+is refused instead of giving other coefficients.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise._version import __version__
+from leastwise.disk import whole_file
 from leastwise.errors import DataError, StoreError, UsageError
 from leastwise.fitting import Fit, Options, Tally
 from leastwise.folds import FoldPlan
@@ -68,20 +68,9 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step: temporary file beside it, flush, rename, flush the folder."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
-            temporary = Path(f.name)
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
-    except OSError as error:
-        raise StoreError(f"{path} could not be written: {error}.") from error
+    """Put `data` at `path` in one step."""
+    with whole_file(path) as file:
+        file.write(data)
 
 
 # ---- the file ----

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from leastwise.errors import plural
+
 SHOWN = 20  # coefficients printed; the rest is in the table of coefficients
 
 
@@ -35,17 +37,13 @@ def _data(facts: Mapping[str, Any]) -> str:
     out = sum(dropped.values())
     why = "; ".join(f"{count:,} with {reason}" for reason, count in dropped.items())
     lines = [
-        f"{', '.join(model['targets'])} on {count(model['features'], 'feature')} of {data['source']}",
+        f"{', '.join(model['targets'])} on {plural(model['features'], 'feature')} of {data['source']}",
         f"rows     {data['read']:,} read = {data['used']:,} used + {out:,} dropped"
         + (f" ({why})" if why else ""),
     ]
     if model["filled"]:
         lines.append(f"filled   missing numbers by the training rows' mean in {_some(model['filled'])}")
     return "\n".join(lines)
-
-
-def count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _coefficients(facts: Mapping[str, Any]) -> str:
@@ -70,7 +68,7 @@ def _coefficients(facts: Mapping[str, Any]) -> str:
     table = aligned([head, *body], left={0, *([1] if several else []), len(head) - 1})
     more = len(rows) - len(shown)
     if more:
-        table += f"\n... and {count(more, 'smaller coefficient')} (standardised); all are in the table"
+        table += f"\n... and {plural(more, 'smaller coefficient')} (standardised); all are in the table"
     return table
 
 
@@ -136,6 +134,7 @@ def _score_table(solution: Mapping[str, Any], scores: Mapping[str, Any], j: int 
 
 
 def how_dealt(scores: Mapping[str, Any]) -> str:
+    """How rows were dealt to folds, and what was left out in some: a line or two."""
     plan = scores["plan"]
     by = "content (equal rows together)"
     if plan["by"] == "group":
@@ -149,7 +148,7 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     out = sum(scores["left_out"])
     if out:
         were = "was" if out == 1 else "were"
-        text += f"\n{count(out, 'column')} did not vary in some training part and {were} left out there"
+        text += f"\n{plural(out, 'column')} did not vary in some training part and {were} left out there"
     return text
 
 

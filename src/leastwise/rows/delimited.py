@@ -202,6 +202,7 @@ def sniff(head: str, source: str) -> str:
 
 
 def encoding_error(source: str, tried: str) -> ParseError:
+    """The error for text that is not in the encoding that was tried."""
     return ParseError(
         f"{source} is not {tried} text. The encoding must be known before reading. "
         f"Say which one it is, for example encoding='latin-1' (--encoding latin-1)."

@@ -1,0 +1,125 @@
+"""Real tables, against scikit-learn on the same columns and the same folds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+
+import leastwise as lw
+from leastwise.rows import open_rows
+
+WINE = """fixed acidity,volatile acidity,citric acid,residual sugar,chlorides,free sulfur dioxide,
+total sulfur dioxide,density,pH,sulphates,alcohol,quality""".replace("\n", "").split(",")
+TABLES = {
+    "california, rows dropped": (
+        "california_housing/housing.csv.gz",
+        {"target": "median_house_value", "missing": "drop"},
+        20_640 - 207,
+    ),
+    "california, filled": (
+        "california_housing/housing.csv.gz",
+        {"target": "median_house_value", "missing": "mean"},
+        20_640,
+    ),
+    "ames": ("ames_housing/ames.csv.gz", {"target": "price", "missing": "mean"}, 2_930),
+    "wine": ("wine_quality/winequality-red.csv.gz", {"target": "quality", "columns": WINE}, 1_599),
+}
+
+
+def as_numbers(fit):
+    """The rows as the recipe makes them, and the fold of each."""
+    blocks = [fit.recipe.block(slab) for slab in fit.rows.slabs(fit.recipe.reads_all)]
+    X = np.concatenate([b.X for b in blocks])
+    y = np.concatenate([b.Y[:, 0] for b in blocks])
+    return X, y, np.concatenate([fit.validation.plan.deal(b) for b in blocks])
+
+
+@pytest.fixture(scope="module", params=TABLES.values(), ids=TABLES)
+def fitted(request):
+    from conftest import SHARED
+
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data sets are not at {SHARED}")
+    path, asked, used = request.param
+    return lw.fit(SHARED / path, **asked), used
+
+
+def test_every_row_is_accounted_for(fitted):
+    fit, used = fitted
+    assert fit.tally.used == used
+    assert fit.tally.read == used + sum(fit.tally.dropped.values())
+    assert fit.tally.read == open_rows(fit.rows).reduce(lambda s: s.n, lambda a, b: a + b, 0)
+
+
+def test_coefficients_are_scikit_learns(fitted):
+    fit, _ = fitted
+    X, y, _ = as_numbers(fit)
+    kept = fit.solution.kept
+    X = SimpleImputer().fit_transform(X)[:, kept]
+    scale = X.std(axis=0)
+    theirs = LinearRegression(tol=0).fit(X / scale, y).coef_ / scale
+    # in units of the column's deviation, as the condition of ames (4e2) allows
+    np.testing.assert_allclose(
+        fit.coef[kept] * scale, theirs * scale, atol=1e-8 * np.abs(theirs * scale).max()
+    )
+
+
+def test_scores_of_the_folds_are_scikit_learns_on_the_same_folds(fitted):
+    fit, _ = fitted
+    X, y, folds = as_numbers(fit)
+    for f in range(fit.validation.k):
+        train, held = folds != f, folds == f
+        # the columns that this fold's model used: a level that the training rows lack is left out
+        used = fit.validation.coef[f, 0] != 0
+        model = make_pipeline(SimpleImputer(), LinearRegression(tol=0))
+        scale = np.nanstd(X[:, used], axis=0)
+        model.fit(X[train][:, used] / scale, y[train])
+        theirs = r2_score(y[held], model.predict(X[held][:, used] / scale))
+        assert fit.validation.r2[f] == pytest.approx(theirs, abs=1e-8)
+
+
+def test_the_rank_of_ames_is_below_its_columns_and_the_sums_are_named(shared):
+    fit = lw.fit(shared / "ames_housing/ames.csv.gz", "price", missing="mean")
+    assert {"Total.Bsmt.SF", "Low.Qual.Fin.SF", "Order"} <= set(fit.solution.dropped)
+    assert fit.solution.rank + len(fit.solution.dropped) == len(fit.names)
+    assert {name.split("=")[0] for name in fit.names} >= {"Pool.QC", "Alley", "Lot.Frontage"}
+
+
+def test_riboflavin_has_fewer_rows_than_columns(shared):
+    data = np.load(shared / "riboflavin/riboflavin.npz")
+    fit = lw.fit((data["X"], data["y"]), rank="min-norm")
+    centred = data["X"] - data["X"].mean(axis=0)
+    shortest = np.linalg.pinv(centred, rcond=1e-10) @ (data["y"] - data["y"].mean())
+    np.testing.assert_allclose(fit.coef, shortest, rtol=1e-6, atol=1e-9)
+    assert not fit.validation
+    assert "cannot carry" in fit.validation.reason
+    dropped = lw.fit((data["X"], data["y"]))
+    assert dropped.solution.rank == 70
+
+
+def test_the_demo_data_are_the_source_files_averaged(shared):
+    import gzip
+    import sys
+    from pathlib import Path
+
+    root = Path(__file__).parents[1]
+    sys.path.insert(0, str(root / "tools"))
+    from make_meltome import rows
+
+    made = rows(shared / "flip_meltome_2021")
+    with gzip.open(root / "src/leastwise/data/meltome.csv.gz", "rt") as file:
+        carried = [line.rstrip("\n").split(",") for line in file][1:]
+    assert carried == [[s, str(v), str(n)] for s, v, n in made]
+    assert len(carried) == 4_165
+    assert sum(int(n) > 1 for _, _, n in carried) == 361
+
+
+def test_a_fasta_with_targets_in_its_headers_is_fitted(shared):
+    fit = lw.fit(shared / "flip_meltome_2021/meltome_cv_test.fasta", "TARGET")
+    assert fit.tally.used == 100
+    assert fit.names[0] == "length"
+    assert fit.validation.plan.by == "group"
