@@ -12,7 +12,7 @@ import pytest
 
 import leastwise as lw
 from leastwise.report.page import page
-from leastwise.report.text import number
+from leastwise.report.text import number, with_spread
 
 
 def fitted(n=100, k=1, names=("size", "site"), **options):
@@ -47,10 +47,11 @@ def test_text_page_and_json_carry_the_same_numbers(k):
     for row in fit.facts["coefficients"]:
         assert number(row["estimate"]) in text
         assert number(row["estimate"]) in words
-    mean = fit.facts["validation"]["mean"]["r2"]
-    for value in mean if k > 1 else [mean]:
-        assert number(value) in text
-        assert number(value) in words
+    scores = fit.facts["validation"]
+    mean, sd = np.atleast_1d(scores["mean"]["r2"]), np.atleast_1d(scores["sd"]["r2"])
+    for value, spread in zip(mean, sd, strict=True):
+        assert with_spread(value, spread) in text
+        assert with_spread(value, spread) in words
 
 
 def test_facts_are_plain_json_and_have_no_nan():
@@ -108,6 +109,17 @@ def test_standardised_effects_are_those_of_standardised_columns():
 )  # fmt: skip
 def test_numbers_have_five_digits(value, said):
     assert number(value) == said
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "said"),
+    [
+        (0.643971, 0.00852, "0.6440 ± 0.0085"), (68841.2, 1683.4, "68,841 ± 1,683"), (0.5, 0.0, "0.50000"),
+        (-0.00028883, 0.00037, "-0.00029 ± 0.00037"), (1.0, None, "1.0000"), (12.34, 2.3456, "12.3 ± 2.3"),
+    ],
+)  # fmt: skip
+def test_a_mean_is_no_finer_than_its_spread(mean, spread, said):
+    assert with_spread(mean, spread) == said
 
 
 def test_dropped_and_constant_columns_are_named_in_every_telling():

@@ -19,7 +19,7 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": text.number, "two": text.two_digits}
+    made.filters |= {"number": text.number, "with_spread": text.with_spread}
     return made.get_template("page.html").render(
         facts=facts, created=created, how=text.how_dealt, top=_largest(facts)
     )

@@ -120,7 +120,7 @@ def _score_table(solution: Mapping[str, Any], scores: Mapping[str, Any], j: int 
     def cell(name: str) -> str:
         if name not in mean:
             return ""
-        return f"{number(of(mean[name]))} ± {two_digits(of(sd[name]))}"
+        return with_spread(of(mean[name]), of(sd[name]))
 
     rows = [
         ["", "R2", "RMSE", "MAE", "Spearman"],
@@ -171,14 +171,12 @@ def _both(value: Any) -> str:
     return ", ".join(map(number, value)) if isinstance(value, list) else number(value)
 
 
-def two_digits(value: Any) -> str:
-    """Two significant digits: more of a spread means nothing."""
-    if value is None:
-        return "n/a"
-    if value == 0:
-        return "0"
-    digits = 1 - math.floor(math.log10(abs(value)))
-    return f"{value:,.{max(0, digits)}f}" if abs(value) < 1e6 else f"{value:.1e}"
+def with_spread(mean: Any, spread: Any) -> str:
+    """`0.6440 ± 0.0085`: the spread to two digits, and the mean no finer than the spread."""
+    if mean is None or spread is None or not 0 < spread < 1e15:
+        return number(mean)
+    places = max(0, 1 - math.floor(math.log10(spread)))
+    return f"{mean:,.{places}f} ± {spread:,.{places}f}" if places < 12 else f"{mean:.2e} ± {spread:.1e}"
 
 
 def _some(names: list[str], most: int = 6) -> str:
