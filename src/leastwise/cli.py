@@ -178,7 +178,9 @@ def demo(output: str, as_json: bool, quiet: bool) -> None:
         _finish(result, output, True, as_json, quiet)
         _write_sample(source, Path(output) / "proteins.csv")
         if not as_json:
-            click.echo(NEXT.format(run=output))
+            mean = result.facts["validation"]["mean"]
+            click.echo(ANSWER.format(**mean))
+            click.echo(NEXT.format(run=output, leastwise=_program(), python=_short(sys.executable)))
 
 
 DEMO = (
@@ -186,10 +188,27 @@ DEMO = (
     "4,165 proteins of the Meltome atlas (Jarzab et al. 2020; FLIP, AFL-3.0), degrees C",
     "361 sequences were measured more than once: each counts as one row, the mean of its values",
 )
+ANSWER = """
+answer   a little: of proteins with no relative among the training proteins, 15 properties of the
+         sequence explain {r2:.0%} of the variance. RMSE {rmse:.2f} degrees C, where always answering the
+         mean has {mean_rmse:.2f}; the ranks agree with a Spearman correlation of {spearman:.2f}."""
 NEXT = """
-next     leastwise predict {run} {run}/proteins.csv
-         leastwise fit {run}/proteins.csv --target melting_point --sequence sequence --unknown mask
-         python -m webbrowser {run}/report.html"""
+next     {leastwise} predict {run} {run}/proteins.csv
+         {leastwise} fit {run}/proteins.csv --target melting_point --sequence sequence --unknown mask
+         {python} -m webbrowser {run}/report.html"""
+
+
+def _program() -> str:
+    """How this program can be called again from here."""
+    import shutil
+
+    return "leastwise" if shutil.which("leastwise") else _short(sys.argv[0])
+
+
+def _short(path: str) -> str:
+    """A path as one would type it from here."""
+    near = os.path.relpath(path)
+    return path if near.startswith("..") else near
 
 
 def _write_sample(source: Path, path: Path, rows: int = 200) -> None:

@@ -369,7 +369,8 @@ def _first_shift(rows: Rows, recipe: Recipe) -> Array:
         slabs = iter([ahead] if ahead is not None else [])
     for slab in slabs:
         X, _ = recipe.matrix(slab)
-        return first_shift(X, slab.matrix(recipe.target))
+        w = slab.matrix((recipe.weight,))[:, 0] if recipe.weight else None
+        return first_shift(X, slab.matrix(recipe.target), w)
     return np.zeros(len(recipe.names) + len(recipe.target))
 
 

@@ -133,7 +133,7 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     s = fit.solution
     tensors: Tensors = {
         "coef": s.coef, "intercept": s.intercept, "kept": s.kept, "rss": s.rss, "tss": s.tss,
-        "fills": fit.fills,
+        "rss_digits": s.rss_digits, "fills": fit.fills,
     }  # fmt: skip
     header: dict[str, Any] = {
         "kind": "fit",
@@ -162,7 +162,9 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
     said: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in header["solution"].items()
     }
-    arrays: dict[str, Any] = {k: tensors[k] for k in ("coef", "intercept", "kept", "rss", "tss")}
+    arrays: dict[str, Any] = {
+        k: tensors[k] for k in ("coef", "intercept", "kept", "rss", "tss", "rss_digits")
+    }
     moments = _read_moments(header["moments"], tensors) if "moments" in header else None
     fit = Fit(
         Recipe.from_dict(header["recipe"]),
@@ -201,6 +203,7 @@ def _moments_parts(moments: Moments) -> tuple[dict[str, Any], Tensors]:
     }
     tensors: Tensors = {"moments.shift": moments.shift}
     for f, part in enumerate(moments.parts):
+        tensors[f"moments.size.{f}"] = part.size
         if isinstance(part, Thin):
             tensors[f"moments.rows.{f}"] = part.rows
         else:  # symmetric: one triangle is all
@@ -213,12 +216,13 @@ def _read_moments(said: dict[str, Any], tensors: Tensors) -> Moments:
     upper = np.triu_indices(size)
     parts: list[Part] = []
     for f, n in enumerate(said["counts"]):
+        of = tensors[f"moments.size.{f}"]
         if f"moments.rows.{f}" in tensors:
-            parts.append(Thin(n, tensors[f"moments.rows.{f}"]))
+            parts.append(Thin(n, tensors[f"moments.rows.{f}"], of))
             continue
         cross = np.zeros((size, size))
         cross[upper] = tensors[f"moments.cross.{f}"]
-        parts.append(Dense(n, cross + np.triu(cross, 1).T))
+        parts.append(Dense(n, cross + np.triu(cross, 1).T, of))
     return Moments(
         tuple(said["names"]),
         tuple(said["targets"]),

@@ -5,9 +5,15 @@ matrix, and the normal equations read `R t = D^-1 s`, `b = D^-1 t`. Scaling firs
 units of a column never decide about rank (Demmel, Applied Numerical Linear Algebra, 2.5.2).
 
 Rank is decided from left to right: a column is *dependent* when what the columns before it leave
-of it (its pivot in Cholesky's factorisation, 1 - R2 of the column on them) is no larger than the
-rounding in R makes it. So the later of two dependent columns is the one that is left out, as a
-reader of the table expects.
+of it (its pivot in Cholesky's factorisation, 1 - R2 of the column on them) is no larger than
+rounding makes it. With v = (-t, 1) the combination that vanishes, rounding makes a pivot of
+
+    sum_i v_i^2 (rank_unit lost_i + (2 EPS far_i)^2)
+
+where lost_i is how much larger the sum of squares was that S_ii was computed from, and far_i is
+|mean| / deviation, the rounding of the data themselves. So the later of two dependent columns is
+the one that is left out, as a reader of the table expects. The constants were found by trial:
+docs/diary.md.
 
 The sum of squares of any coefficients is `L* + (theta - theta*)' H (theta - theta*)`, never
 `y'y - 2 b'c + b'Gb`: three large numbers whose difference has no digits left.
@@ -28,9 +34,6 @@ from leastwise.errors import MomentsError, RankError, listed, plural
 from leastwise.moments import Moments, Thin
 from leastwise.numerics import EPS, Array
 from leastwise.solve.solution import Rank, Solution, checked_rank
-
-PIVOT_NOISE = 16  # a pivot this many EPS times (1 + |t|^2) is rounding: see docs/diary.md
-CONSTANT_NOISE = 64  # a sum of squares this many EPS times what it was computed from is rounding
 
 
 def least_squares(
@@ -87,31 +90,53 @@ class _Centred:
     square: Array  # (p + k,) sums of squares about the means
     scale: Array  # (p,) roots of the features' sums of squares; 1 for a constant
     constant: NDArray[np.bool_]  # (p,)
-    noise: float  # rounding of an entry of the correlation matrix
+    size: Array  # (p + k,) what each sum of squares was rounded from
+    lost: Array  # (p + k,) size / square: 1 where nothing cancelled
+    far: Array  # (p,) |mean| / deviation
+
+    @property
+    def cross(self) -> Array:
+        """S where it was made; of the rows where they are at hand."""
+        return self.rows.T @ self.rows if self.S is None else self.S
+
+    @property
+    def unit(self) -> float:
+        """The relative rounding of an entry of S, about the root of the longest chain of additions."""
+        return (EPS / 2) * (8.0 if len(self.rows) else 8 + 2 * np.sqrt(min(self.m.n, 4096)))
+
+    @property
+    def rank_unit(self) -> float:
+        """The same at its worst: on columns of few values the roundings add up in one direction."""
+        return _rank_unit(self.m.n)
 
     @classmethod
     def of(cls, m: Moments, intercept: bool) -> _Centred:
         m = m if intercept else m.about(np.zeros_like(m.shift))
         part, weight, p = m.whole, m.weight, len(m.names)
+        thin = isinstance(part, Thin)
+        sums = part.rows[:, 0] @ part.rows[:, 1:] if isinstance(part, Thin) else part.cross[0, 1:]
+        centre = sums / weight if intercept else np.zeros_like(sums)
         if isinstance(part, Thin):
-            sums, before = part.rows[:, 0] @ part.rows[:, 1:], (part.rows[:, 1:] ** 2).sum(axis=0)
-            centre = sums / weight if intercept else np.zeros_like(sums)
             rows = part.rows[:, 1:] - np.outer(part.rows[:, 0], centre)
             S, square = None, (rows**2).sum(axis=0)
         else:
-            sums, before = part.cross[0, 1:], np.diagonal(part.cross)[1:]
-            centre = sums / weight if intercept else np.zeros_like(sums)
-            S = part.cross[1:, 1:] - np.outer(sums, centre)
-            rows, square = np.empty((0, len(sums))), np.diagonal(S).copy()
-        mean = m.shift + sums / weight
-        floor = CONSTANT_NOISE * EPS * before + weight * (8 * EPS * mean) ** 2 * intercept
-        square = np.where(square <= floor, 0.0, square)
-        constant = square[:p] == 0
-        scale = np.where(constant, 1.0, np.sqrt(np.maximum(square[:p], 0)))
-        lost = np.where(constant, 1.0, before[:p] / np.where(constant, 1.0, square[:p])).max(initial=1.0)
-        far = np.where(constant, 0, np.abs(mean[:p]) * np.sqrt(weight) / scale).max(initial=0.0)
-        noise = (EPS / 2) * ((8 + 2 * np.sqrt(m.n)) * lost + far)
-        return cls(m, part, mean, weight, intercept, S, rows, square, scale, constant, float(noise))
+            rows, S = np.empty((0, len(sums))), part.cross[1:, 1:] - np.outer(sums, centre)
+            square = np.diagonal(S)
+        mean, size = m.shift + sums / weight, part.size[1:]
+        spread = (8 * EPS) ** 2 if thin else _rank_unit(m.n)
+        floor = spread * size + weight * (8 * EPS * mean) ** 2 * intercept
+        none = square <= floor
+        square = np.where(none, 0.0, square)
+        scale = np.where(none, 1.0, np.sqrt(square))
+        lost = np.where(none, 1.0, np.maximum(size / scale**2, 1.0))
+        far = np.where(none, 0.0, np.abs(mean) * np.sqrt(weight) / scale)
+        return cls(
+            m, part, mean, weight, intercept, S, rows, square, scale[:p], none[:p], size, lost, far[:p]
+        )
+
+
+def _rank_unit(n: int) -> float:
+    return EPS * (16 + min(n, 1024) / 2)
 
 
 @dataclass(frozen=True)
@@ -124,72 +149,79 @@ class _Found:
     condition: float
     digits: float
     method: str
+    rss_digits: Array  # (k,)
     factor: Array  # (r, r) lower triangle of the kept columns' correlations
     combination: Array  # (r, c - r) the dependent columns as combinations of the kept ones, scaled
 
 
 def _solve_gram(c: _Centred, columns: NDArray[np.intp], rule: Rank) -> _Found:
-    from scipy.linalg import solve_triangular
-    from scipy.linalg.lapack import dpocon
-
-    assert c.S is not None
-    scale, p = c.scale[columns], len(c.scale)
-    R = c.S[np.ix_(columns, columns)] / np.outer(scale, scale)  # (c, c)
-    s = c.S[np.ix_(columns, np.arange(p, len(c.S)))] / scale[:, None]  # (c, k)
-    kept, L, combination = cholesky_in_order(R)
-    half = solve_triangular(L, s[kept], lower=True, check_finite=False) if kept.any() else s[kept]
+    S, scale, p = c.cross, c.scale[columns], len(c.scale)
+    R = S[np.ix_(columns, columns)] / np.outer(scale, scale)  # (c, c)
+    s = S[columns, p:] / scale[:, None]  # (c, k)
+    weigh = c.rank_unit * c.lost[columns] + (2 * EPS * c.far[columns]) ** 2
+    kept, L, inverse, combination = cholesky_in_order(R, weigh)
+    half = inverse @ s[kept]
     raw = np.zeros_like(s)
-    if kept.any():
-        raw[kept] = solve_triangular(L, half, lower=True, trans="T", check_finite=False)
+    raw[kept] = inverse.T @ half
     rss = np.maximum(c.square[p:] - np.einsum("rk,rk->k", half, half), 0.0)
-    smallest, condition = 1.0, 1.0
-    if kept.any():
-        norm = np.abs(R[np.ix_(kept, kept)]).sum(axis=0).max()
-        rcond = max(float(dpocon(L, norm, uplo="L")[0]), EPS**2)
-        smallest, condition = rcond * norm, rcond**-0.5  # 1/|R^-1|_1 is never above the eigenvalue
-    error = np.sqrt(max(len(L), 1)) * c.noise / smallest
-    digits = float(np.clip(-np.log10(max(error, 1e-16)), 0, 15))
+    moved = c.size[p:] + c.lost[columns] @ raw**2  # (k,) what the residuals were computed from, squared
+    rss_digits = _digits(c.unit * moved, rss)
+    inverse_R = inverse.T @ inverse
+    row = np.sqrt((inverse_R**2) @ c.lost[columns][kept])  # (r,) how an error in s reaches each coefficient
+    error = c.unit * np.sqrt(moved) * row.max(initial=0.0)
+    digits = float(np.min(_digits(error, np.abs(raw).max(axis=0, initial=0.0)), initial=15.0))
+    norms = np.abs(R[np.ix_(kept, kept)]).sum(axis=0), np.abs(inverse_R).sum(axis=0)
+    condition = float(np.sqrt(norms[0].max(initial=1.0) * norms[1].max(initial=1.0)))
     method = "cholesky"
     if rule == "min-norm" and not kept.all():
         raw, method = _shortest(raw, kept, combination, scale), "min-norm"
-    return _Found(raw, kept, rss, condition, digits, method, L, combination)
+    return _Found(raw, kept, rss, condition, digits, method, rss_digits, L, combination)
 
 
-def cholesky_in_order(R: Array) -> tuple[NDArray[np.bool_], Array, Array]:
+def _digits(error: Any, of: Any) -> Array:
+    """Decimal digits of numbers of size `of` that an `error` leaves, 0 to 15."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        digits = -np.log10(np.asarray(error) / np.asarray(of))
+    return np.clip(np.nan_to_num(digits, nan=0.0, posinf=15.0, neginf=0.0), 0.0, 15.0)
+
+
+def cholesky_in_order(R: Array, weigh: Array) -> tuple[NDArray[np.bool_], Array, Array, Array]:
     """Which columns of a correlation matrix (c, c) do not depend on those before them.
 
-    Gives `kept` (c,), the factor `L` (r, r) of the kept ones, and the others as their combinations
-    (r, c - r). LAPACK where all are kept and clearly so; else column by column.
+    A pivot counts when it exceeds `sum v^2 weigh` (c,). Gives `kept` (c,), the factor `L` (r, r) of
+    the kept ones, its inverse, and the others as their combinations (r, c - r). LAPACK where all are
+    clearly kept (row j of the inverse is v_j / L_jj); else column by column.
     """
-    from scipy.linalg import solve_triangular
-    from scipy.linalg.lapack import dpotrf
+    from scipy.linalg.lapack import dpotrf, dtrtri
 
     size = len(R)
     L, info = dpotrf(R, lower=1, clean=1) if size else (R, 0)
-    if info == 0 and (np.diagonal(L) ** 2 > 1e-6).all():
-        return np.ones(size, bool), L, np.empty((size, 0))
+    if info == 0:
+        inverse = dtrtri(L, lower=1)[0] if size else L
+        if ((inverse**2) @ weigh < 0.5).all():
+            return np.ones(size, bool), L, inverse, np.empty((size, 0))
+    kept, L = _one_by_one(R, weigh)
+    factor = L[kept]
+    inverse = dtrtri(factor, lower=1)[0] if len(factor) else factor
+    return kept, factor, inverse, inverse.T @ L[~kept].T
+
+
+def _one_by_one(R: Array, weigh: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Cholesky column by column, dependent ones passed over: kept (c,), rows of L (c, r)."""
+    from scipy.linalg import solve_triangular
+
+    size = len(R)
     L, kept = np.zeros((size, size)), np.zeros(size, bool)
     for j in range(size):
         r = int(np.count_nonzero(kept))
         left = R[j:, j] - L[j:, :r] @ L[j, :r]
-        if left[0] > _pivot_floor(L[kept, :r], L[j, :r], left[0]):
+        t = np.empty(0)
+        if r:
+            t = solve_triangular(L[kept, :r], L[j, :r], lower=True, trans="T", check_finite=False)
+        if left[0] > t**2 @ weigh[kept] + weigh[j]:
             L[j:, r] = left / np.sqrt(left[0])
             kept[j] = True
-    r = int(np.count_nonzero(kept))
-    factor = L[kept, :r]
-    rest = L[~kept, :r].T
-    combination = solve_triangular(factor, rest, lower=True, trans="T") if rest.size else rest
-    return kept, factor, combination
-
-
-def _pivot_floor(factor: Array, row: Array, pivot: float) -> float:
-    """How large rounding alone makes a pivot: EPS (1 + |t|^2), t the column on those before it."""
-    from scipy.linalg import solve_triangular
-
-    if pivot > 1e-6 or not len(row):
-        return PIVOT_NOISE * EPS
-    t = solve_triangular(factor, row, lower=True, trans="T", check_finite=False)
-    return float(PIVOT_NOISE * EPS * (1 + t @ t))
+    return kept, L[:, : np.count_nonzero(kept)]
 
 
 def _shortest(raw: Array, kept: NDArray[np.bool_], combination: Array, scale: Array) -> Array:
@@ -218,9 +250,11 @@ def _solve_rows(c: _Centred, columns: NDArray[np.intp], rule: Rank) -> _Found:
     if len(factor):
         raw[kept] = solve_triangular(factor, onto)
     residual = Y - Q @ onto
-    digits = float(np.clip(-np.log10(max(condition * (c.noise + EPS), 1e-16)), 0, 15))
+    digits = float(_digits(condition * c.unit * np.sqrt(c.lost.max(initial=1.0)), 1.0))
     rss = np.einsum("nk,nk->k", residual, residual)
-    return _Found(raw, kept, rss, condition, digits, "qr", factor.T, np.empty((len(factor), 0)))
+    rss_digits = _digits(2 * c.unit * np.sqrt(c.size[p:]), np.sqrt(rss))
+    nothing = np.empty((len(factor), 0))
+    return _Found(raw, kept, rss, condition, digits, "qr", rss_digits, factor.T, nothing)
 
 
 def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array, Array]:
@@ -237,26 +271,31 @@ def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array,
         again = Q[:, :r].T @ left  # "twice is enough" (Kahan, Parlett)
         left, onto = left - Q[:, :r] @ again, onto + again
         size_left = float(np.linalg.norm(left))
-        if size_left > PIVOT_NOISE * EPS * np.sqrt(n) * (1 + np.linalg.norm(onto)):
+        if size_left > 16 * EPS * np.sqrt(n) * (1 + np.linalg.norm(onto)):
             Q[:, r], factor[:r, r], factor[r, r] = left / size_left, onto, size_left
             kept[j], r = True, r + 1
     return kept, Q[:, :r], factor[:r, :r]
 
 
 def _solve_dual(c: _Centred, columns: NDArray[np.intp], kept: NDArray[np.bool_]) -> _Found:
-    """The shortest solution, by the kernel `X X'` (n, n): `b = X' (X X')^+ y`."""
-    p = len(c.scale)
+    """The shortest solution from the singular values of the rows: `b = V s^-1 U' y`.
+
+    The (n, n) side by way of X itself: the eigenvalues of `X X'` would square the condition. How many
+    of them count was decided on scaled columns.
+    """
+    p, r = len(c.scale), int(np.count_nonzero(kept))
     X, Y = c.rows[:, columns], c.rows[:, p:]
-    values, vectors = np.linalg.eigh(X @ X.T)
-    used = values > len(X) * EPS * values[-1]
-    onto = vectors[:, used].T @ Y
-    b = X.T @ (vectors[:, used] @ (onto / values[used][:, None]))
-    residual = Y - vectors[:, used] @ onto
-    condition = float(np.sqrt(values[-1] / values[used][0]))
-    digits = float(np.clip(-np.log10(max(condition**2 * EPS, 1e-16)), 0, 15))
+    U, s, Vt = np.linalg.svd(X, full_matrices=False)
+    U, s, Vt = U[:, :r], s[:r], Vt[:r]
+    onto = U.T @ Y
+    b = Vt.T @ (onto / s[:, None])
+    residual = Y - U @ onto
+    condition = float(s[0] / s[-1]) if r else 1.0
+    digits = float(_digits(2 * condition * c.unit * np.sqrt(c.lost.max(initial=1.0)), 1.0))
     rss = np.einsum("nk,nk->k", residual, residual)
-    raw = b * c.scale[columns][:, None]
-    return _Found(raw, kept, rss, condition, digits, "min-norm", np.empty((0, 0)), np.empty((0, 0)))
+    rss_digits = _digits(2 * c.unit * np.sqrt(c.size[p:]), np.sqrt(rss))
+    raw, none = b * c.scale[columns][:, None], np.empty((0, 0))
+    return _Found(raw, kept, rss, condition, digits, "min-norm", rss_digits, none, none)
 
 
 def _solution(c: _Centred, columns: NDArray[np.intp], found: _Found, rule: Rank) -> Solution:
@@ -273,7 +312,8 @@ def _solution(c: _Centred, columns: NDArray[np.intp], found: _Found, rule: Rank)
     intercept = c.mean[p:] - c.mean[:p] @ coef.T if c.intercept else np.zeros(len(c.m.targets))
     return Solution(
         c.m.names, c.m.targets, coef, intercept, kept, dropped, constant, found.method, "fast",
-        found.condition, found.digits, c.m.n, c.weight, found.rss, c.square[p:], c.intercept,
+        found.condition, found.digits, c.m.n, c.weight, found.rss, c.square[p:], found.rss_digits,
+        c.intercept,
     )  # fmt: skip
 
 

@@ -22,9 +22,11 @@ class Solution:
     `coef` (k, p) has 0 for a column that was left out, `intercept` (k,). `kept` (p,) says which
     columns were used; `dropped` names the dependent ones, `constant` those that do not vary.
     `condition` is the 2-norm condition (an estimate within a factor p) of the design, centred and
-    scaled to unit columns; `digits` how many decimal digits the worst coefficient can be expected
-    to have right. `rss`, `tss` (k,): weighted sums of squared residuals and of deviations from the
-    mean (from zero without an intercept).
+    scaled to unit columns; `digits` how many decimal digits can be expected of the largest
+    coefficient in units of its column (the others have the same absolute error). `rss`, `tss` (k,):
+    weighted sums of squared residuals and of deviations from the mean (from zero without an
+    intercept); `rss_digits` (k,) how many digits of `rss` can be expected: none where the fit is so
+    close that the residuals are below what moments can carry.
     """
 
     names: tuple[str, ...]
@@ -42,6 +44,7 @@ class Solution:
     weight: float
     rss: Array
     tss: Array
+    rss_digits: Array
     fits_intercept: bool = True
 
     @property
@@ -69,6 +72,8 @@ class Solution:
                 f"{plural(self.n, 'row')} and {plural(self.rank + self.fits_intercept, 'coefficient')}: "
                 "every target is met exactly, which says nothing about new rows"
             )
+        if (self.rss_digits < 1).any():
+            return "the fit is so close that moments cannot tell the residuals from rounding"
         if self.dropped:
             what = "answered by the shortest coefficients" if self.method == "min-norm" else "left out"
             return f"{plural(len(self.dropped), 'dependent column')} {what}"
