@@ -97,7 +97,7 @@ def test_a_bad_cell_in_new_rows_is_an_error_and_writes_nothing(table, tmp_path):
     new.write_text("size,site\n1,a\n,b\n")
     found = run("predict", folder, new, "-o", out)
     assert found.exit_code == 1
-    assert "Row 2 has no finite number in 'size'" in found.stderr
+    assert "Row 2 has nothing that can be used in 'size'" in found.stderr
     assert not out.exists()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 

@@ -102,7 +102,9 @@ def test_dates_are_refused_unless_declared():
 
 def test_numbers_written_as_text_are_not_taken_for_levels():
     data = frame(dose=[str(i) for i in range(59)] + ["n.d."])
-    with pytest.raises(lw.errors.ColumnError, match=r"'dose' .* is text, yet all but 'n.d.' are numbers"):
+    with pytest.raises(
+        lw.errors.ColumnError, match=r"'dose' is text, yet all but 'n.d.' look like numbers"
+    ):
         settled(data)
     assert len(settled(data, features=("dose",), categorical=("dose",)).names) == 59
 
@@ -193,7 +195,7 @@ def test_a_stream_that_can_be_read_once_needs_its_levels_declared():
         lw.fit(stream, "y")
     stream = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=7))
     fit = lw.fit(stream, "y", levels={"site": ("a", "b")})
-    np.testing.assert_allclose(fit.coef, lw.fit(table, "y").coef, rtol=1e-12)
+    np.testing.assert_allclose(fit.coef, lw.fit(table, "y").coef, rtol=1e-12, atol=1e-12)
 
 
 def test_the_sequence_gives_the_features_and_other_columns_wait_to_be_named():

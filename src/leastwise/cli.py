@@ -6,6 +6,7 @@ imported inside the commands, so that --help and mistakes answer at once.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
@@ -43,9 +44,9 @@ def main(context: click.Context) -> None:
 
 
 def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
-    """`--drop a,b --drop c` as (a, b, c); None where the option was not given."""
-    names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
-    return names or None
+    """`--drop a,b --drop '"c,d"'` as (a, b, c,d); None where the option was not given."""
+    cells = (cell.strip() for row in csv.reader(values, skipinitialspace=True) for cell in row)
+    return tuple(cell for cell in cells if cell) or None
 
 
 def _list_option(*names: str, help: str) -> Callable[[Any], Any]:
@@ -121,6 +122,8 @@ def fit(
 
         if output is not None:
             check_folder(Path(output), overwrite=overwrite)
+        elif overwrite:
+            raise click.UsageError("--overwrite replaces an earlier run; say which one with -o RUN.")
         said = {name: value for name, value in asked.items() if value is not None}
         if no_intercept:
             said["intercept"] = False

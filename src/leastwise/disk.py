@@ -20,6 +20,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises StoreError where it cannot be written.
     """
     name = ""
+    if not path.parent.is_dir():
+        raise StoreError(f"There is no folder {path.parent} to put {path.name} in. Make it first.")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:

@@ -26,7 +26,7 @@ from leastwise.errors import (
 )
 from leastwise.folds import DEFAULT, FoldPlan, NoValidation, Validation, enough, validate
 from leastwise.frames import to_frame
-from leastwise.look import look
+from leastwise.look import Look, look
 from leastwise.moments import Moments, first_shift
 from leastwise.numerics import Array, spearman
 from leastwise.recipe import Recipe, explain_missing
@@ -40,6 +40,7 @@ from leastwise.solve import Solution, least_squares
 from leastwise.solve.solution import checked_rank
 from leastwise.terms import Number
 
+MOST_FOLDS = 10_000
 OPENING = ("columns", "delimiter", "encoding", "multiline", "labels")
 
 
@@ -60,11 +61,23 @@ class Options:
 
     def __post_init__(self) -> None:
         checked_rank(self.rank)
-        if self.folds is not None and (self.folds < 0 or self.folds == 1):
+        if type(self.intercept) is not bool:
+            raise UsageError(f"intercept={self.intercept!r} is neither True nor False. Give one of them.")
+        if not _is_count(self.seed):
+            raise UsageError(f"seed={self.seed!r} is no whole number of 0 or more. Give one.")
+        if self.progress is not None and not callable(self.progress):
             raise UsageError(
-                f"folds={self.folds} cannot be. 2 or more are folds, 0 is no validation, and None "
-                f"leaves it to the data."
+                f"progress={self.progress!r} cannot be called. Give a function of two numbers."
             )
+        if self.folds is not None and (not _is_count(self.folds) or self.folds == 1):
+            raise UsageError(
+                f"folds={self.folds!r} cannot be. 2 or more are folds, 0 is no validation, and None "
+                "leaves it to the data."
+            )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,7 @@ class Fit:
     tally: Tally
     source: str
     moments: Moments | None = field(repr=False)
-    fills: Array = field(repr=False)  # (len(recipe.filled),) what a missing number is replaced by
+    fills: Array = field(repr=False)  # (p,) what a missing number is replaced by under "mean", else (0,)
     native: str = "pyarrow"
     notes: tuple[str, ...] = ()
     rows: Rows | None = field(default=None, repr=False)  # None once loaded from a file
@@ -168,36 +181,48 @@ class Fit:
         """Predictions (n, k) of one slab."""
         X, left = self.recipe.matrix(slab)
         X = np.asarray(X, np.float64)
-        for place, value in zip(self.recipe.filled, self.fills, strict=True):
-            gap = np.isnan(X[:, place])
-            if gap.any():
-                X = X.copy() if X.base is not None else X
-                X[gap, place] = value
+        gaps = np.isnan(X)
+        if self.recipe.missing != "drop":
+            self._refuse_gaps(left, gaps, slab)
+        if gaps.any():
+            X = np.where(gaps, self.fills if len(self.fills) else np.nan, X)
+        if np.isinf(X).any():
+            raise self._unpredictable(
+                {name: np.isinf(x) for name, x in zip(self.names, X.T, strict=True)}, slab
+            )
+        found = self.solution.predict(X)
         for rows in left.values():
-            X = np.where(rows[:, None], np.nan, X)
-        bad = ~np.isfinite(X).all(axis=1)
-        if bad.any() and self.recipe.missing != "drop":
-            raise self._unpredictable(X, slab)
-        return np.asarray(self.solution.predict(X))
+            found[rows] = np.nan
+        return np.asarray(found)
 
-    def _unpredictable(self, X: Array, slab: Slab) -> MissingError:
-        bad = ~np.isfinite(X)
-        counts = {
-            name: (int(column.sum()), slab.first + int(np.argmax(column)))
-            for name, column in zip(self.names, bad.T, strict=True)
-            if column.any()
-        }
-        (name, (count, first)), *_ = sorted(counts.items(), key=lambda item: item[1][1])
+    def _refuse_gaps(self, left: Mapping[str, Any], gaps: NDArray[np.bool_], slab: Slab) -> None:
+        bad = {reason.split("'")[1]: rows for reason, rows in left.items()}
+        if not len(self.fills):
+            bad |= {name: rows for name, rows in zip(self.names, gaps.T, strict=True) if rows.any()}
+        if bad:
+            raise self._unpredictable(bad, slab)
+
+    def _unpredictable(self, bad: Mapping[str, Any], slab: Slab) -> MissingError:
+        """The error for rows without a number, or text, where the model reads one."""
+        firsts = {name: int(np.argmax(rows)) for name, rows in bad.items() if rows.any()}
+        name = min(firsts, key=lambda n: firsts[n])
+        others = [policy for policy in ("drop", "mean") if policy != self.recipe.missing]
         return MissingError(
-            f"Row {first + 1:,} has no finite number in '{name}' ({plural(count, 'such row')} of "
-            f"{slab.n:,} looked at). The model was fitted with missing='{self.recipe.missing}'. Fill "
-            "the cells, or fit with missing='mean' or 'drop'."
+            f"Row {slab.first + firsts[name] + 1:,} has nothing that can be used in '{name}' "
+            f"({plural(int(bad[name].sum()), 'such row')} of {slab.n:,} looked at), and the model was "
+            f"fitted with missing='{self.recipe.missing}'. Fill the cells, or fit with missing="
+            f"{listed(others, last='or')}."
         )
 
     def matching(self, rows: Rows) -> Rows:
         """`rows` if they have the columns that the model reads; a bare array goes by position."""
         wanted = tuple(self.recipe.reads)
-        if isinstance(rows, ArrayRows) and len(wanted) == len(rows.names):
+        if isinstance(rows, ArrayRows):
+            if len(wanted) != len(rows.names):
+                raise DataError(
+                    f"{rows.source} has {plural(len(rows.names), 'column')}; the model reads "
+                    f"{plural(len(wanted), 'column')}. An array needs them all, in their order. Check it."
+                )
             return ArrayRows(rows.values, wanted, rows.source, native=rows.native)
         for name in wanted:
             if name not in rows.names:
@@ -288,8 +313,9 @@ def fit(
     _check_used(rows, tally)
     solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
     _check_target(moments, solution)
+    _check_tiny(moments, solution)
     _check_folds(moments, solution, chosen)
-    fills = moments.gaps + moments.shift[list(moments.filled)]
+    fills = moments.mean[: len(moments.names)] if asked.missing == "mean" else np.empty(0)
     notes = (*rows.notes, *asked.notes)
     return Fit(asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes, rows)
 
@@ -311,7 +337,17 @@ def _prepared(
     source: Any, target: Any, recipe: Recipe | None, options: Options | None, common: dict[str, Any]
 ) -> tuple[Rows, Recipe, Options]:
     """The source opened and the recipe settled, with shorthand keywords put where they belong."""
-    said = {} if target is None else {"target": target}
+    if target is not None and not isinstance(target, (str, list, tuple)):
+        raise UsageError(
+            f"target is {type(target).__name__}; the name of a column is needed. To fit arrays, pass them "
+            "as one pair: fit((X, y))."
+        )
+    for what, kind in ((recipe, Recipe), (options, Options)):
+        if what is not None and not isinstance(what, kind):
+            raise UsageError(
+                f"{kind.__name__.lower()}={what!r} is no {kind.__name__}. Make one, or leave it."
+            )
+    said: dict[str, Any] = {} if target is None else {"target": target}
     of = {cls: {f.name for f in fields(cls)} for cls in (Recipe, Options)}
     of[Recipe] -= {"terms", "filled", "notes"}
     known = {*OPENING, *of[Recipe], *of[Options]}
@@ -340,6 +376,12 @@ def _condense(rows: Rows, recipe: Recipe, options: Options) -> tuple[Moments, Ta
     shift = _first_shift(rows, recipe)
 
     def step(slab: Slab) -> tuple[Moments, Tally]:
+        try:
+            return condensed(slab)
+        except MissingError as error:  # said of this slab; the whole source is looked at below
+            raise explain_missing(Look.at(slab, recipe.reads_all), recipe) or error from None
+
+    def condensed(slab: Slab) -> tuple[Moments, Tally]:
         block = recipe.block(slab)
         fold = None if plan is None else plan.deal(block)
         moments = Moments.of_rows(
@@ -358,7 +400,8 @@ def _condense(rows: Rows, recipe: Recipe, options: Options) -> tuple[Moments, Ta
             progress=options.progress,
         )
     except MissingError as error:
-        raise explain_missing(rows, recipe) or error from None
+        seen = look(rows, recipe.reads_all) if rows.rereadable else Look()
+        raise explain_missing(seen, recipe) or error from None
 
 
 def _first_shift(rows: Rows, recipe: Recipe) -> Array:
@@ -379,6 +422,12 @@ def _plan(rows: Rows, recipe: Recipe, options: Options) -> FoldPlan | None:
     if options.folds == 0:
         return None
     k = options.folds or DEFAULT
+    if rows.n is not None and options.folds and k > max(rows.n, 2):
+        raise UsageError(
+            f"{k} folds were asked for, but {rows.source} has {plural(rows.n, 'row')}. Ask for fewer."
+        )
+    if k > MOST_FOLDS:
+        raise UsageError(f"{k} folds are too many: each holds moments. Ask for {MOST_FOLDS} at most.")
     if recipe.together is None:
         return FoldPlan(k, options.seed)
     if not rows.rereadable:
@@ -445,7 +494,8 @@ def _predict_held_out(block: Block, fold: NDArray[np.int64], recipe: Recipe, sco
 
 def _check_used(rows: Rows, tally: Tally) -> None:
     if tally.read == 0:
-        raise DataError(f"{rows.source} has no rows. Some are needed. Check how it was written.")
+        how = "Check how it was written." if rows.rereadable else "A stream can be read once: make it anew."
+        raise DataError(f"{rows.source} has no rows. Some are needed. {how}")
     if tally.used == 0:
         why = "; ".join(f"{count:,} because {reason}" for reason, count in tally.dropped.items())
         raise DataError(
@@ -461,6 +511,17 @@ def _check_target(moments: Moments, solution: Solution) -> None:
             raise DataError(
                 f"The target '{name}' is {value:g} in all {plural(moments.n, 'row')}. There is nothing to "
                 "explain. Check that it is the right column."
+            )
+
+
+def _check_tiny(moments: Moments, solution: Solution) -> None:
+    """A column below 1e-154 vanishes when squared: it varies, but moments cannot see it."""
+    for name in solution.constant:
+        mean = moments.mean[moments.names.index(name)]
+        if 0 < abs(mean) < 1e-140:
+            raise DataError(
+                f"The values of column '{name}' are near {mean:.0e}, and their squares vanish in float64. "
+                "Sizes above 1e-140 are needed. Put the column in smaller units."
             )
 
 
@@ -493,7 +554,7 @@ def _fit_moments(moments: Moments, target: Any, options: Options, common: dict[s
         filled=moments.filled,
         missing="mean" if moments.filled else "error",
     )
-    fills = moments.gaps + moments.shift[list(moments.filled)]
+    fills = moments.mean[: len(moments.names)] if moments.filled else np.empty(0)
     return Fit(recipe, chosen, solution, Tally(moments.n), "moments", moments, fills, "pyarrow")
 
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from leastwise import arrow
 from leastwise.rows.block import Kind, Rows, Slab
 
 MOST_LEVELS = 100_000  # texts of one column that are kept count of; beyond, the count is cut off
 NOWHERE = 1 << 62
+HUGE = 1e150  # beyond, sums of squares leave float64
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Column:
     first_missing: int = NOWHERE
     infinite: int = 0
     first_infinite: int = NOWHERE
+    huge: int = 0  # finite, but too large to be squared
+    first_huge: int = NOWHERE
     texts: Mapping[str, int] = field(default_factory=dict)
     cut_off: bool = False  # there were more texts than are kept
 
@@ -40,6 +44,8 @@ class Column:
             min(self.first_missing, other.first_missing),
             self.infinite + other.infinite,
             min(self.first_infinite, other.first_infinite),
+            self.huge + other.huge,
+            min(self.first_huge, other.first_huge),
             texts,
             self.cut_off or other.cut_off or len(texts) < len({*self.texts, *other.texts}),
         )
@@ -61,11 +67,7 @@ class Look:
     @classmethod
     def at(cls, slab: Slab, kinds: Mapping[str, Kind]) -> Look:
         """What one slab shows of the columns in `kinds`."""
-        seen = {
-            name: _texts(slab, name) if kind == "text" else _numbers(slab, name)
-            for name, kind in kinds.items()
-            if kind != "date"
-        }
+        seen = {name: _seen_as[kind](slab, name) for name, kind in kinds.items()}
         return cls(slab.n, seen)
 
 
@@ -77,13 +79,24 @@ def look(rows: Rows, kinds: Mapping[str, Kind]) -> Look:
 def _texts(slab: Slab, name: str) -> Column:
     texts = slab.texts(name)
     counts = {c["values"]: c["counts"] for c in pc.value_counts(texts.drop_null()).to_pylist()}
-    empty = arrow.nulls(texts)
-    first = slab.first + int(np.argmax(empty)) if empty.any() else NOWHERE
-    return Column(int(empty.sum()), first, texts=counts)
+    missing, first = _count(arrow.nulls(texts), slab.first)
+    return Column(missing, first, texts=counts)
 
 
 def _numbers(slab: Slab, name: str) -> Column:
     values = np.asarray(slab.matrix((name,))[:, 0], np.float64)
-    nan, inf = np.isnan(values), np.isinf(values)
-    firsts = [slab.first + int(np.argmax(m)) if m.any() else NOWHERE for m in (nan, inf)]
-    return Column(int(nan.sum()), firsts[0], int(inf.sum()), firsts[1])
+    sorts = np.isnan(values), np.isinf(values), np.isfinite(values) & (np.abs(values) > HUGE)
+    (missing, m), (infinite, i), (huge, h) = (_count(rows, slab.first) for rows in sorts)
+    return Column(missing, m, infinite, i, huge, h)
+
+
+def _dates(slab: Slab, name: str) -> Column:
+    return Column(*_count(arrow.nulls(slab.table().column(name)), slab.first))
+
+
+def _count(rows: NDArray[np.bool_], before: int) -> tuple[int, int]:
+    """How many rows, and the first of them in the source."""
+    return int(rows.sum()), before + int(np.argmax(rows)) if rows.any() else NOWHERE
+
+
+_seen_as = {"text": _texts, "number": _numbers, "boolean": _numbers, "date": _dates}

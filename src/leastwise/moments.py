@@ -417,8 +417,9 @@ def _shifted(
     p, m = X.shape[1], len(filled)
     Z = np.empty((len(X), 1 + p + m + Y.shape[1]), order=order)
     Z[:, 0] = 1.0
-    np.subtract(X, shift[:p], out=Z[:, 1 : 1 + p], casting="unsafe")
-    np.subtract(Y, shift[p:], out=Z[:, 1 + p + m :], casting="unsafe")
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite shows in the sums
+        np.subtract(X, shift[:p], out=Z[:, 1 : 1 + p], casting="unsafe")
+        np.subtract(Y, shift[p:], out=Z[:, 1 + p + m :], casting="unsafe")
     if m:
         columns = np.array(filled) + 1
         missing = np.isnan(Z[:, columns])

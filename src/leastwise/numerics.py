@@ -27,7 +27,8 @@ def gram(Z: Any) -> Any:
     an accelerator pay for the full one; those on the CPU come in as numpy views of the same memory.
     """
     if isinstance(Z, np.ndarray):
-        return Z.T @ Z
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite shows in the sums
+            return Z.T @ Z
     return gram(Z.numpy()) if Z.device.type == "cpu" else Z.T @ Z
 
 

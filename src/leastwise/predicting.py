@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 
 from leastwise import arrow
 from leastwise.disk import whole_file
-from leastwise.errors import ColumnError, UsageError, plural
+from leastwise.errors import ColumnError, UsageError, listed, plural
 from leastwise.fitting import Fit
 from leastwise.rows import Rows, open_rows
 from leastwise.rows.block import ArrowSlab, Kind, Slab
 from leastwise.rows.delimited import CsvRows
 
+WRITTEN = (".csv", ".parquet", ".pq")
 Write = Callable[[pa.RecordBatch], None]
 
 
@@ -34,6 +35,10 @@ def predict_file(
     """
     if output is not None and as_json:
         raise UsageError("--json prints to stdout; -o names a table. Choose one of them.")
+    if output is not None and Path(output).suffix not in ("", *WRITTEN):
+        raise UsageError(
+            f"'{output}' has an ending that is not written. {listed(WRITTEN)} are. Name the file so."
+        )
     rows = open_rows(source, **how)
     fit.matching(rows)
     added = _added(fit, rows)

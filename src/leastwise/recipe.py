@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from leastwise.errors import (
     listed,
     plural,
 )
-from leastwise.look import Look, look
+from leastwise.look import Column, Look, look
 from leastwise.numerics import Array
 from leastwise.rows.block import Block, Kind, Rows, Slab, checked_weights
 from leastwise.terms import Left, Term
@@ -71,9 +73,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("target", "features", "drop", "categorical"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, _names(getattr(self, name)))
-        object.__setattr__(self, "levels", {k: tuple(v) for k, v in self.levels.items()})
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else _checked_names(name, value))
+        for name in ("sequence", "group", "weight"):
+            if not isinstance(getattr(self, name), (str, NoneType)):
+                raise UsageError(
+                    f"{name} came as {type(getattr(self, name)).__name__}. It is the name of a column. "
+                    "Put the values into the table and name their column."
+                )
+        if not isinstance(self.levels, Mapping):
+            raise UsageError("levels is {'column': ['reference', 'other', ...]}. Give it so.")
+        levels = {k: _checked_names(f"levels of '{k}'", v) for k, v in self.levels.items()}
+        object.__setattr__(self, "levels", levels)
         for name, known in POLICIES.items():
             if getattr(self, name) not in known:
                 raise UsageError(
@@ -136,10 +147,12 @@ class Recipe:
     def _numeric(self, name: str, role: str, rows: Rows) -> None:
         if rows.kinds[name] in ("number", "boolean"):
             return
-        fault = rows.faults({name: "number"}) if rows.kinds[name] == "text" else None
+        fault = rows.faults({name: "number"}, declare=False) if rows.kinds[name] == "text" else None
+        if fault is not None:
+            raise ColumnError(f"The {role} '{name}' must be numeric. {fault}")
         raise ColumnError(
-            f"The {role} '{name}' is a column of {rows.kinds[name]}. It must be numeric. "
-            + (f"Not a number there: {fault}" if fault else "Name another one, or turn it into numbers.")
+            f"The {role} '{name}' is a column of {rows.kinds[name]}. It must be numeric. Name another "
+            "one, or turn it into numbers."
         )
 
     def _chosen(self, rows: Rows) -> tuple[str, ...]:
@@ -148,7 +161,7 @@ class Recipe:
             return tuple(c for c in self.features if c not in self.drop)
         if self.sequence:
             return ()
-        roles = {*self.target, *_names(self.group), *_names(self.weight), *self.drop}
+        roles = {*self.target, *rows.targets, *_names(self.group), *_names(self.weight), *self.drop}
         return tuple(c for c in rows.names if c not in roles)
 
     def _unused(self, rows: Rows, chosen: Iterable[str]) -> list[str]:
@@ -175,7 +188,7 @@ class Recipe:
     def _first_look(self, rows: Rows, kinds: Mapping[str, Kind]) -> Look:
         wanted: dict[str, Kind] = {c: k for c, k in kinds.items() if k == "text" and c not in self.levels}
         if self.missing == "mean":
-            wanted |= {c: k for c, k in kinds.items() if k != "date" and c not in self.levels}
+            wanted |= {c: k for c, k in kinds.items() if c not in self.levels}
         if not wanted:
             return Look()
         if not rows.rereadable:
@@ -194,10 +207,10 @@ class Recipe:
         if column in self.levels:
             declared = self.levels[column]
             return terms.Levels(column, declared, self.unseen, terms.MISSING in declared), ""
-        found = seen.columns[column]
+        found = seen.columns.get(column, Column())
         texts = sorted(found.texts)
         if column not in self.categorical:
-            self._refuse_codes(column, texts, rows, found.cut_off)
+            self._refuse_codes(column, found, rows)
         with_gap = self.missing == "mean" and found.missing > 0
         levels = (*texts, terms.MISSING) if with_gap else tuple(texts)
         term = terms.Levels(column, levels or (terms.MISSING,), self.unseen, with_gap or not levels)
@@ -206,25 +219,29 @@ class Recipe:
             f"{plural(len(term.names), 'indicator')} against '{term.reference}'"
         )
 
-    def _refuse_codes(self, column: str, texts: list[str], rows: Rows, cut_off: bool) -> None:
-        """Texts that are numbers but for a few, and texts of too many levels, are not guessed at."""
-        numeric = [text for text in texts if _is_number(text)]
-        if len(numeric) >= 3 and len(numeric) >= 0.9 * len(texts):
-            fault = rows.faults({column: "number"})
-            if fault is not None:
-                raise fault
-            odd = [text for text in texts if not _is_number(text)]
-            what = f"all but {listed(odd, most=3)} are numbers" if odd else "all are numbers"
+    def _refuse_codes(self, column: str, found: Column, rows: Rows) -> None:
+        """Texts that are numbers (or dates) but for a few, and too many texts, are not guessed at."""
+        cells = sum(found.texts.values())
+        for kind, reads in (("number", _is_number), ("date", _is_date)):
+            like = [text for text in found.texts if reads(text)]
+            if kind == "date" and self.dates == "error":
+                continue
+            if len(like) >= 3 and sum(found.texts[text] for text in like) >= 0.75 * cells:
+                raise rows.faults({column: kind}) or self._odd_texts(column, kind, like, found)
+        if len(found.texts) > MOST_LEVELS:
             raise ColumnError(
-                f"Column '{column}' of {rows.source} is text, yet {what}. Convert it to numbers, or "
-                f"declare it as text: categorical=['{column}'] (--categorical '{column}')."
-            )
-        if len(texts) > MOST_LEVELS:
-            raise ColumnError(
-                f"Column '{column}' of {rows.source} has {'over ' if cut_off else ''}{len(texts):,} "
-                f"distinct texts, each of which would be a column. Leave it out with "
+                f"Column '{column}' of {rows.source} has {'over ' if found.cut_off else ''}"
+                f"{len(found.texts):,} distinct texts, each of which would be a column. Leave it out with "
                 f"drop=['{column}'] (--drop '{column}'), or ask for all with categorical=['{column}']."
             )
+
+    def _odd_texts(self, column: str, kind: str, like: list[str], found: Column) -> ColumnError:
+        odd = [text for text in found.texts if text not in set(like)]
+        what = f"all but {listed(odd, most=3)} look like {kind}s" if odd else f"all look like {kind}s"
+        return ColumnError(
+            f"Column '{column}' is text, yet {what}. Convert it to {kind}s, or declare it as text: "
+            f"categorical=['{column}'] (--categorical '{column}')."
+        )
 
     # ---- applying ----
 
@@ -266,7 +283,7 @@ class Recipe:
         """The slab as numbers, its unusable rows left out and counted by reason."""
         X, left = self.matrix(slab)
         Y = slab.matrix(self.target)
-        w = slab.matrix((self.weight,))[:, 0].astype(np.float64) if self.weight else None
+        w = self._weights(slab)
         group = slab.texts(self.together) if self.together else None
         if group is not None and group.null_count:
             left[f"'{self.together}' missing"] = arrow.nulls(group)
@@ -283,9 +300,17 @@ class Recipe:
             X, Y, rows = X[keep], Y[keep], rows[keep]
             w = None if w is None else w[keep]
             group = None if group is None else group.filter(arrow.numbers(keep))
-        if w is not None and len(w):
-            checked_weights(w, len(w))
         return Block(X, Y, w, group, rows, dropped)
+
+    def _weights(self, slab: Slab) -> Array | None:
+        """The weights (n,), NaN where a cell is missing and such rows are dropped."""
+        if self.weight is None:
+            return None
+        w = slab.matrix((self.weight,))[:, 0].astype(np.float64)
+        checked_weights(
+            w if self.missing == "error" else np.nan_to_num(w, posinf=np.inf), slab.n, slab.first
+        )
+        return w
 
     def _gaps(self, X: NDArray[Any], Y: NDArray[Any], w: Array | None) -> Left:
         """Rows whose target, weight or (under "drop") features are missing."""
@@ -316,17 +341,16 @@ class Recipe:
         return cls(**fields | {"terms": tuple(terms.from_dict(term) for term in said["terms"])})
 
 
-def explain_missing(rows: Rows, recipe: Recipe) -> DataError | None:
-    """Which columns have cells that no number can be made of, counted over all rows."""
-    if not rows.rereadable:
-        return None
-    seen = look(rows, recipe.reads_all)
-    columns = seen.columns.items()
-    gaps = {name: (c.missing, c.first_missing) for name, c in columns if c.missing}
-    if gaps and recipe.missing == "error":
-        return terms.missing_error(gaps, "missing", seen.n)
-    infinite = {name: (c.infinite, c.first_infinite) for name, c in columns if c.infinite}
-    return terms.missing_error(infinite, "infinite", seen.n) if infinite else None
+def explain_missing(seen: Look, recipe: Recipe) -> DataError | None:
+    """Which columns have cells that least squares cannot take, as far as they were looked at."""
+    sorts = {
+        "missing": {n: (c.missing, c.first_missing) for n, c in seen.columns.items() if c.missing},
+        "infinite": {n: (c.infinite, c.first_infinite) for n, c in seen.columns.items() if c.infinite},
+        "huge": {n: (c.huge, c.first_huge) for n, c in seen.columns.items() if c.huge},
+    }
+    if recipe.missing != "error":
+        del sorts["missing"]
+    return next((terms.missing_error(bad, what, seen.n) for what, bad in sorts.items() if bad), None)
 
 
 def _refuse_left(left: Left, slab: Slab) -> None:
@@ -351,6 +375,17 @@ def _dropped(left: Left, n: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
     return out, dropped
 
 
+def _checked_names(role: str, names: Any) -> tuple[str, ...]:
+    """Names as a tuple, each a text and given once."""
+    found = (names,) if isinstance(names, str) else names
+    if not isinstance(found, (list, tuple)) or not all(isinstance(name, str) for name in found):
+        raise UsageError(f"{role}={names!r} is no name of a column, and no list of names. Give names.")
+    twice = [name for i, name in enumerate(found) if name in found[:i]]
+    if twice:
+        raise ColumnError(f"{listed(twice)} was given twice ({role}). Give each name once.")
+    return tuple(found)
+
+
 def _names(names: Any) -> Any:
     """A name or names as a tuple; None is no names."""
     if names is None:
@@ -359,8 +394,20 @@ def _names(names: Any) -> Any:
 
 
 def _is_number(text: str) -> bool:
+    """Whether a text is a number but for marks: 1,100 or 1.100,5 or $ 10 or 10 %."""
     try:
-        float(text)
+        float(text.translate(_MARKS))
+    except ValueError:
+        return False
+    return True
+
+
+_MARKS = str.maketrans("", "", ",$€£%' \u00a0")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
     except ValueError:
         return False
     return True

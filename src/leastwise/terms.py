@@ -56,10 +56,14 @@ class Date:
     def fill(self, slab: Slab, out: Array) -> Left:
         column = slab.table().column(self.column)
         if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
-            raise KindError(f"Column '{self.column}' is {column.type}; a day is needed.")
+            raise KindError(
+                f"Column '{self.column}' holds {column.type}, and a date is needed. Turn it into dates, "
+                f"or leave it out with drop=['{self.column}']."
+            )
         stamps = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
         out[:, 0] = arrow.values(stamps) / 86_400e6
-        return {}
+        empty = arrow.nulls(column)
+        return {f"'{self.column}' missing": empty} if empty.any() else {}
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ class Levels:
         return (
             f"Column '{self.column}' has {plural(len(new), 'level')} that the model has not seen: "
             f"{listed(new)} (first: row {first + int(np.argmax(unseen)) + 1:,}). It knows "
-            f"{listed(self.levels, most=6)}. Map them to a known level, or pass unseen='reference'."
+            f"{listed(self.levels, most=6)}. Map them to a known level, or fit with unseen='reference' "
+            "(--unseen reference)."
         )
 
 
@@ -158,11 +163,12 @@ def missing_error(counts: Mapping[str, tuple[int, int]], what: str, n: int) -> M
     (name, (count, first)), *rest = sorted(counts.items(), key=lambda item: -item[1][0])
     others = ", ".join(f"'{other}' ({c:,})" for other, (c, _) in rest[:8])
     more = f" So have {others}{' and more' if len(rest) > 8 else ''}." if rest else ""
-    do = (
-        "Fill them, or pass missing='drop' (leave those rows out) or missing='mean' (--missing mean)."
-        if what == "missing"
-        else "Mend or remove them: no policy takes an infinite value."
-    )
+    do = {
+        "missing": "Fill them, or pass missing='drop' (leave those rows out) or missing='mean' "
+        "(--missing mean).",
+        "infinite": "Mend or remove them: no policy takes an infinite value.",
+        "huge": "Beyond 1e150 a value cannot be squared in float64: put the column in larger units.",
+    }[what]
     return MissingError(
         f"Column '{name}' has {plural(count, f'{what} value')} in {plural(n, 'row')} "
         f"(first: row {first + 1:,}).{more} Least squares needs a number everywhere. {do}"

@@ -84,11 +84,11 @@ class ArrowSlab:
         # One (p, n) buffer, a column after the other: its transpose is the matrix, and stays a view.
         out = np.empty((len(names), self.n))
         for row, name in zip(out, names, strict=True):
-            row[:] = to_numbers(self.batch.column(name))
+            row[:] = to_numbers(self.batch.column(name), name)
         return out.T
 
     def texts(self, name: str) -> pa.Array:
-        return to_texts(self.batch.column(name))
+        return to_texts(self.batch.column(name), name)
 
     def table(self) -> pa.RecordBatch:
         return self.batch
@@ -116,15 +116,15 @@ class ArraySlab:
         return self.values[:, places]
 
     def texts(self, name: str) -> pa.Array:
-        return to_texts(arrow.numbers(self.matrix((name,))[:, 0]))
+        return to_texts(arrow.numbers(self.matrix((name,))[:, 0]), name)
 
     def table(self) -> pa.RecordBatch:
         columns = [arrow.numbers(column) for column in self.values.T]
         return pa.RecordBatch.from_arrays(columns, names=list(self.names))
 
 
-def to_numbers(column: pa.Array) -> NDArray[Any]:
-    """An Arrow column as real numbers (n,), NaN where null; without a copy where Arrow allows it."""
+def to_numbers(column: pa.Array, name: str) -> NDArray[Any]:
+    """The Arrow column `name` as real numbers (n,), NaN where null; a view where that can be."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
@@ -132,36 +132,50 @@ def to_numbers(column: pa.Array) -> NDArray[Any]:
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise KindError(f"A column of {column.type} was asked for as numbers.")
+        raise KindError(
+            f"Column '{name}' holds {_in_words(column.type)} where numbers are needed. "
+            f"Turn it into numbers, or leave it out with drop=['{name}'] (--drop '{name}')."
+        )
     return arrow.values(column)
 
 
-def to_texts(column: pa.Array) -> pa.Array:
-    """An Arrow column as text (n,): numbers as they print (20.0 as "20"), null and NaN as null."""
+def _in_words(kind: pa.DataType) -> str:
+    known = kind_of(kind)
+    return str(kind) if known == "other" else known
+
+
+def to_texts(column: pa.Array, name: str) -> pa.Array:
+    """The Arrow column `name` as text (n,): numbers as they print (20.0 as "20"), null and NaN as null."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):
         found = arrow.values(column)
         column = arrow.numbers(found, np.isnan(found))
-    return pc.cast(column, pa.string()) if column.type != pa.string() else column
+    try:
+        return pc.cast(column, pa.string()) if column.type != pa.string() else column
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        raise KindError(
+            f"Column '{name}' holds {column.type}, which is neither text nor a number. Name another "
+            "column, or turn it into text."
+        ) from None
 
 
-def checked_weights(w: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Weights that are weights: (n,), finite, none negative, not all zero."""
+def checked_weights(w: NDArray[np.float64], n: int, first: int = 0) -> NDArray[np.float64]:
+    """Weights that are weights: (n,), finite, none negative. `first` rows came before them."""
     if w.shape != (n,):
         raise DataError(f"{plural(n, 'row')} came with weights of shape {w.shape}. One each is needed.")
-    if not np.isfinite(w).all():
+    odd, where = ~np.isfinite(w), f"rows {first + 1:,} to {first + n:,}"
+    if odd.any():
         raise MissingError(
-            f"{plural(int((~np.isfinite(w)).sum()), 'weight')} of {n:,} not finite (first: row "
-            f"{int(np.argmin(np.isfinite(w))) + 1}). Every weight must be a number. Fill or drop them."
+            f"{plural(int(odd.sum()), 'weight')} in {where} not finite (first: row "
+            f"{first + int(np.argmax(odd)) + 1:,}). Every weight must be a number. Fill or drop them."
         )
     if (w < 0).any():
         raise DataError(
-            f"{plural(int((w < 0).sum()), 'weight')} of {n:,} negative (first: row "
-            f"{int(np.argmax(w < 0)) + 1}, {w[np.argmax(w < 0)]:g}). Weights are 0 or more. Mend them."
+            f"{plural(int((w < 0).sum()), 'weight')} in {where} negative (first: row "
+            f"{first + int(np.argmax(w < 0)) + 1:,}, {w[np.argmax(w < 0)]:g}). Weights are 0 or more. "
+            "Mend them."
         )
-    if n and not w.any():
-        raise DataError("All weights are 0. Some rows must count. Check the weight column.")
     return w
 
 
@@ -175,7 +189,7 @@ def kind_of(kind: pa.DataType) -> Kind:
         return "number"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "text"
-    if pa.types.is_temporal(kind):
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return "date"
     return "number" if pa.types.is_null(kind) else "other"
 
@@ -196,8 +210,11 @@ class Rows:
         """The rows in order. `columns` names those that are wanted and as what; None wants all."""
         raise NotImplementedError
 
-    def faults(self, columns: Mapping[str, Kind]) -> DataError | None:
-        """What keeps `columns` from being read as these kinds, where the source can say it."""
+    def faults(self, columns: Mapping[str, Any], *, declare: bool = True) -> DataError | None:
+        """What keeps `columns` from being read as these kinds, where the source can say it.
+
+        `declare`: whether declaring the column as text is a way out that should be told.
+        """
         return None
 
     def reduce(

@@ -8,6 +8,7 @@ which row, line, column and text (`faults.py`).
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from leastwise.errors import DataError, ParseError
+from leastwise.errors import DataError, ParseError, UsageError
 from leastwise.rows.block import ArrowSlab, Kind, Rows, Slab, kind_of
-from leastwise.rows.faults import find_faults
+from leastwise.rows.faults import MISSING, find_faults, is_number
 from leastwise.rows.memory import check_names
 
 HEAD_BYTES = 1 << 20  # what the delimiter and the kinds of the columns are read from
@@ -29,6 +30,7 @@ ARROW_TYPE: dict[Kind, pa.DataType] = {
     "number": pa.float64(),
     "boolean": pa.bool_(),
     "text": pa.string(),
+    "date": pa.timestamp("us"),
 }
 
 
@@ -44,18 +46,25 @@ class CsvRows(Rows):
         encoding: str = "utf-8",
         multiline: bool = False,
     ) -> None:
-        self.path, self.source, self.encoding, self.multiline = path, str(path), encoding, multiline
+        if isinstance(columns, str):
+            raise UsageError(
+                f"columns={columns!r} is one text. A list of names is needed: {columns.split(',')}."
+            )
+        self.path, self.source, self.multiline = path, str(path), multiline
+        self.encoding = _known_encoding(encoding)
         head = self._head()
-        self.delimiter = delimiter or sniff(head, self.source)
-        self.header = columns is None
-        self.names = tuple(columns) if columns is not None else self._header(head)
+        self.delimiter = _one_character(delimiter) if delimiter else sniff(head)
+        self.skipped, self.names = self._header(head, columns)
         check_names(self.names, self.source)
-        self.kinds = self._infer(head)
+        self.no_rows = len(head) < HEAD_BYTES and not _after(head, self.skipped).strip()
+        self.kinds = dict.fromkeys(self.names, "number") if self.no_rows else self._infer(head)
         name = DELIMITERS.get(self.delimiter, repr(self.delimiter))
         self.notes = () if self.delimiter == "," else (f"{path.name}: delimiter {name}",)
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
-        wanted = dict(columns if columns is not None else self.kinds)
+        wanted = self._as_they_are(columns if columns is not None else self.kinds)
+        if self.no_rows:
+            return
         counted = _Counted(pa.input_stream(str(self.path), compression="detect"))
         rows = 0
         try:
@@ -64,13 +73,18 @@ class CsvRows(Rows):
                 rows += batch.num_rows
         except (pa.ArrowInvalid, OSError, UnicodeError) as error:
             raise self._explained(wanted, str(error)) from None
-        if counted.suspicious(rows + self.header, self.multiline):
+        if counted.suspicious(rows + self.skipped, self.multiline):
             fault = find_faults(self, wanted)
             if fault is not None:
                 raise fault
 
-    def faults(self, columns: Mapping[str, Kind]) -> DataError | None:
-        return find_faults(self, columns)
+    def faults(self, columns: Mapping[str, Any], *, declare: bool = True) -> DataError | None:
+        return find_faults(self, columns, declare=declare)
+
+    def _as_they_are(self, columns: Mapping[str, Kind]) -> dict[str, Kind]:
+        """A column of true and false that is wanted as numbers is read as what it is."""
+        flags = {n for n, k in columns.items() if k == "number" and self.kinds[n] == "boolean"}
+        return {name: "boolean" if name in flags else kind for name, kind in columns.items()}
 
     def _reader(self, stream: Any, wanted: Mapping[str, Kind]) -> pacsv.CSVStreamingReader:
         return pacsv.open_csv(
@@ -78,7 +92,7 @@ class CsvRows(Rows):
             read_options=pacsv.ReadOptions(
                 block_size=BLOCK_BYTES,
                 column_names=list(self.names),
-                skip_rows=int(self.header),
+                skip_rows=self.skipped,
                 encoding=self.encoding,
             ),
             parse_options=self._parse_options(),
@@ -86,7 +100,6 @@ class CsvRows(Rows):
                 column_types={n: t for n, k in wanted.items() if (t := ARROW_TYPE.get(k))},
                 include_columns=[name for name in self.names if name in wanted],
                 strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
             ),
         )
 
@@ -97,13 +110,12 @@ class CsvRows(Rows):
         """What is wrong with the file, in rows and lines; Arrow's own words where nothing is found."""
         if "UTF8" in error or "codec" in error or "encode" in error.lower():
             return encoding_error(self.source, self.encoding)
-        if "runcated" in error or "decompress" in error.lower() or "zlib" in error:
-            return ParseError(
-                f"{self.source} ends in the middle of its compressed data ({error}). "
-                "The whole file is needed. Copy or download it again."
-            )
+        if _is_truncation(error):
+            return truncation_error(self.source, error)
         found = find_faults(self, wanted)
-        return found or ParseError(f"{self.source} could not be read as a table: {error}.")
+        return found or ParseError(
+            f"{self.source} could not be read as a table: {error}. Check how it was written."
+        )
 
     def lines(self) -> Iterator[str]:
         """The file as text, line by line, from its first."""
@@ -119,7 +131,7 @@ class CsvRows(Rows):
             with pa.input_stream(str(self.path), compression="detect") as stream:
                 raw = stream.read(HEAD_BYTES)
         except OSError as error:
-            raise ParseError(f"{self.source} cannot be read: {error}.") from None
+            raise truncation_error(self.source, str(error)) from None
         raw = raw.removeprefix(b"\xef\xbb\xbf") if self.encoding.startswith("utf") else raw
         if len(raw) == HEAD_BYTES:
             raw = raw[: raw.rfind(b"\n") + 1 or len(raw)]
@@ -133,30 +145,45 @@ class CsvRows(Rows):
             raise DataError(f"{self.source} is empty. A header and rows are needed.")
         return text
 
-    def _header(self, head: str) -> tuple[str, ...]:
-        cells = next(csv.reader(io.StringIO(head), delimiter=self.delimiter))
-        if all(_is_number(cell) for cell in cells):
+    def _header(self, head: str, columns: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
+        """How many lines stand before the rows, and the names of the columns."""
+        reader = csv.reader(io.StringIO(head, newline=None), delimiter=self.delimiter)
+        cells = next(record for record in reader if record)
+        if columns is not None:
+            self._refuse_header(cells, next((record for record in reader if record), []))
+            return 0, tuple(columns)
+        if reader.line_num > 1 and "\n" in "".join(cells) and not self.multiline:
+            raise ParseError(
+                f"The header of {self.source} runs over several lines. A quote was left open in it. "
+                "Close it, or pass multiline=True (--multiline) if the names are meant so."
+            )
+        if all(is_number(cell) or cell in MISSING for cell in cells) and any(map(is_number, cells)):
             raise ParseError(
                 f"The first line of {self.source} is all numbers ({self.delimiter.join(cells[:4])}"
                 f"{self.delimiter + '...' if len(cells) > 4 else ''}), so it is no header. "
                 f"{len(cells)} names are needed. Give them with columns=[...] (--columns a,b,...)."
             )
-        return tuple(cell.strip() or f"column{j + 1}" for j, cell in enumerate(cells))
+        return reader.line_num, tuple(cell.strip() or f"column{j + 1}" for j, cell in enumerate(cells))
+
+    def _refuse_header(self, first: list[str], second: list[str]) -> None:
+        """Names were given; a first line of names would be read as a row."""
+        if not any(is_number(c) or c in MISSING for c in first) and any(map(is_number, second)):
+            raise ParseError(
+                f"Names were given for {self.source}, yet its first line looks like a header "
+                f"({self.delimiter.join(first[:4])}). Such a file has its names. Leave columns out."
+            )
 
     def _infer(self, head: str) -> dict[str, Kind]:
         """The kinds of the columns, read off the head; an empty column counts as numeric."""
-        stream = io.BytesIO(head.encode("utf-8"))
         try:
             schema = pacsv.open_csv(
-                stream,
+                io.BytesIO(head.encode("utf-8")),
                 read_options=pacsv.ReadOptions(
-                    block_size=2 * HEAD_BYTES, column_names=list(self.names), skip_rows=self.header
+                    block_size=4 * HEAD_BYTES, column_names=list(self.names), skip_rows=self.skipped
                 ),
                 parse_options=self._parse_options(),
             ).schema
         except pa.ArrowInvalid as error:
-            if self.header and not head.rstrip("\r\n").count("\n"):
-                return dict.fromkeys(self.names, "number")  # a header and no rows
             raise self._explained({}, str(error)) from None
         kinds = {f.name: kind_of(f.type) for f in schema}
         return {n: "text" if kind == "other" else kind for n, kind in kinds.items()}
@@ -189,9 +216,9 @@ class _Counted:
         return True
 
 
-def sniff(head: str, source: str) -> str:
+def sniff(head: str) -> str:
     """The delimiter: the one that cuts the first lines into the most cells, equally many in each."""
-    lines = [line for line in head.splitlines()[:50] if line.strip()]
+    lines = [line[:10_000] for line in io.StringIO(head, newline=None) if line.strip()][:50]
     best, most = ",", 0.0
     for delimiter in DELIMITERS:
         widths = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
@@ -205,13 +232,37 @@ def encoding_error(source: str, tried: str) -> ParseError:
     """The error for text that is not in the encoding that was tried."""
     return ParseError(
         f"{source} is not {tried} text. The encoding must be known before reading. "
-        f"Say which one it is, for example encoding='latin-1' (--encoding latin-1)."
+        f"Say which one it is, for example encoding='latin-1' or 'utf-16' (--encoding latin-1)."
     )
 
 
-def _is_number(cell: str) -> bool:
+def truncation_error(source: str, said: str) -> ParseError:
+    """The error for a file that ends too soon or cannot be unpacked."""
+    return ParseError(
+        f"{source} ends or breaks in the middle of its data ({said}). The whole file is needed. "
+        "Copy or download it again."
+    )
+
+
+def _is_truncation(error: str) -> bool:
+    return any(word in error.lower() for word in ("truncated", "decompress", "zlib", "zstd", "bz2"))
+
+
+def _after(head: str, skipped: int) -> str:
+    """The head without its first lines."""
+    return "".join(list(io.StringIO(head, newline=None))[skipped:])
+
+
+def _known_encoding(name: str) -> str:
     try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+        codecs.lookup(name)
+    except LookupError:
+        raise UsageError(f"There is no encoding '{name}'. Try 'utf-8', 'latin-1' or 'utf-16'.") from None
+    return name
+
+
+def _one_character(delimiter: str) -> str:
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise UsageError(f"delimiter={delimiter!r} is not one character. Give one, as in ';' or '\\t'.")
+    return delimiter

@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from leastwise.errors import ParseError, plural
@@ -55,11 +56,15 @@ class _Faults:
         return "; ".join(self.shown) + (f"; and {rest:,} more" if rest else "")
 
 
-def find_faults(file: Any, wanted: Mapping[str, Kind]) -> ParseError | None:
-    """The first sort of fault that a careful reading of `file` (a CsvRows) finds, or None."""
+def find_faults(file: Any, wanted: Mapping[str, Kind], *, declare: bool = True) -> ParseError | None:
+    """The first sort of fault that a careful reading of `file` (a CsvRows) finds, or None.
+
+    `declare`: whether declaring a column as text is a way out that should be told.
+    """
     width = len(file.names)
     checks = [(j, n, wanted[n]) for j, n in enumerate(file.names) if wanted.get(n) in _READS]
     short, spans, cells = _Faults(), _Faults(), {name: _Faults() for _, name, _ in checks}
+    limit = csv.field_size_limit(1 << 30)
     try:
         for row, line, lines, record in _records(file):
             where = f"row {row:,} (line {line:,})"
@@ -76,31 +81,39 @@ def find_faults(file: Any, wanted: Mapping[str, Kind]) -> ParseError | None:
             f"{file.source}: {error}. Rows behind it would be swallowed. "
             "Close the quote, or double it where it is part of the text."
         )
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, OSError):
         return None
-    return _as_error(file, short, spans, cells)
+    finally:
+        csv.field_size_limit(limit)
+    return _of_lines(file, short, spans) or _of_cells(file.source, wanted, cells, declare)
 
 
-def _as_error(file: Any, short: _Faults, spans: _Faults, cells: dict[str, _Faults]) -> ParseError | None:
-    source, width = file.source, len(file.names)
+def _of_lines(file: Any, short: _Faults, spans: _Faults) -> ParseError | None:
     if spans.count:
         return ParseError(
-            f"{source}: {plural(spans.count, 'quoted cell')} with line ends inside: {spans}. "
+            f"{file.source}: {plural(spans.count, 'quoted cell')} with line ends inside: {spans}. "
             "Most often a quote was left open and swallows rows. Close it, or pass multiline=True "
             "(--multiline) if the cells are meant so."
         )
     if short.count:
         return ParseError(
-            f"{source}: {plural(short.count, 'row')} of other than {width} cells: {short}. "
+            f"{file.source}: {plural(short.count, 'row')} of other than {len(file.names)} cells: {short}. "
             "Every row needs as many cells as the header. Mend or remove them."
         )
+    return None
+
+
+def _of_cells(
+    source: str, wanted: Mapping[str, Kind], cells: dict[str, _Faults], declare: bool
+) -> ParseError | None:
     for name, bad in cells.items():
         if bad.count:
-            hint = _comma_hint(bad.shown[0])
+            kind = {"number": "numeric", "boolean": "true or false", "date": "a date"}[wanted[name]]
+            way_out = f", or declare the column as text: categorical=['{name}'] (--categorical {name})"
             return ParseError(
-                f"{source}: column '{name}' is numeric, but {plural(bad.count, 'cell')} of it "
-                f"{'is' if bad.count == 1 else 'are'} not: {bad}. {hint}Mend or empty the cells, or "
-                f"declare the column as text: categorical=['{name}'] (--categorical {name})."
+                f"{source}: column '{name}' is {kind}, but {plural(bad.count, 'cell')} of it "
+                f"{'is' if bad.count == 1 else 'are'} not: {bad}. {_comma_hint(bad.shown[0])}Mend or "
+                f"empty the cells{way_out if declare else ''}."
             )
     return None
 
@@ -122,22 +135,21 @@ def _records(file: Any) -> Iterator[tuple[int, int, int, list[str]]]:
         try:
             record = next(reader, None)
         except csv.Error:
+            where = f"row {row + 1:,}" if before >= file.skipped else "the header"
             raise _OpenQuoteError(
-                f"a quote opened in row {row + (not file.header or before > 0):,} "
-                f"(line {before + 1:,}) is not closed as it should be"
+                f"a quote opened in {where} (line {before + 1:,}) is not closed as it should be"
             ) from None
         if record is None:
             return
         line, lines, before = before + 1, reader.line_num - before, reader.line_num
-        if not record or (file.header and line == 1):
+        if not record or line <= file.skipped:
             continue
         row += 1
         yield row, line, lines, record
 
 
-def _number(cell: str) -> bool:
-    if cell in MISSING:
-        return True
+def is_number(cell: str) -> bool:
+    """Whether a cell reads as a number."""
     try:
         float(cell)
     except ValueError:
@@ -149,4 +161,16 @@ def _boolean(cell: str) -> bool:
     return cell in MISSING or cell.lower() in ("true", "false", "0", "1")
 
 
-_READS = {"number": _number, "boolean": _boolean}
+def _date(cell: str) -> bool:
+    try:
+        datetime.fromisoformat(cell)
+    except ValueError:
+        return cell in MISSING
+    return True
+
+
+_READS = {
+    "number": lambda cell: cell in MISSING or is_number(cell),
+    "boolean": _boolean,
+    "date": _date,
+}

@@ -51,7 +51,9 @@ class ParquetRows(Rows):
     def _open(self) -> pq.ParquetFile:
         try:
             # Buffered: pages come as they are needed, and no whole column chunk is held.
-            return pq.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20)
+            return pq.ParquetFile(
+                self.path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+            )
         except (pa.ArrowInvalid, OSError) as error:
             raise ParseError(
                 f"{self.source} is no whole Parquet file: {error}. Write or copy it again."
@@ -193,11 +195,14 @@ class ManyRows(Rows):
                     f"{part.source} and {first.source} do not have the same columns ('{odd[0]}' is in "
                     f"one only). {did_you_mean(odd[0], first.names)} Make them alike, or read fewer."
                 )
+            for name, kind in first.kinds.items():
+                if part.kinds[name] != kind:
+                    raise _two_kinds(name, first, part)
         counts = [part.n for part in parts]
         self.n = None if None in counts else sum(c or 0 for c in counts)
 
-    def faults(self, columns: Mapping[str, Kind]) -> DataError | None:
-        found = (part.faults(columns) for part in self.parts)
+    def faults(self, columns: Mapping[str, Any], *, declare: bool = True) -> DataError | None:
+        found = (part.faults(columns, declare=declare) for part in self.parts)
         return next((fault for fault in found if fault is not None), None)
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
@@ -206,6 +211,15 @@ class ManyRows(Rows):
             for slab in part.slabs(columns if columns is not None else self.kinds):
                 yield replace(slab, first=first)  # type: ignore[type-var]
                 first += slab.n
+
+
+def _two_kinds(name: str, first: Rows, other: Rows) -> ColumnError:
+    texts = first if first.kinds[name] == "text" else other
+    fault = texts.faults({name: "number"}, declare=False)
+    return ColumnError(
+        f"Column '{name}' is {first.kinds[name]} in {first.source} and {other.kinds[name]} in "
+        f"{other.source}. It must be of one kind. {fault or 'Mend one of the files.'}"
+    )
 
 
 def _number(text: str) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from leastwise.errors import ColumnError, DataError, KindError, UsageError, listed, plural
+from leastwise.errors import ColumnError, DataError, KindError, ParseError, UsageError, listed, plural
 from leastwise.rows.block import ArraySlab, ArrowSlab, Kind, Rows, Slab, kind_of
 
 SLAB_BYTES = 8 << 20
@@ -80,15 +80,14 @@ class FrameRows(Rows):
     def __init__(self, frame: Any, source: str, *, targets: tuple[str, ...] = ()) -> None:
         import narwhals as nw
 
-        check_names([str(name) for name in frame.columns], source)
-        self.frame = nw.from_native(frame, eager_only=True)
+        self.frame = nw.from_native(_plain_frame(frame, source), eager_only=True)
         self.native = self.frame.implementation.value
-        self.names = tuple(str(name) for name in self.frame.columns)
+        self.names = tuple(self.frame.columns)
         self.source, self.n, self.targets = source, len(self.frame), targets
-        self.kinds = {str(name): _narwhals_kind(kind) for name, kind in self.frame.schema.items()}
+        self.kinds = {name: _narwhals_kind(kind) for name, kind in self.frame.schema.items()}
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
-        wanted = [c for c in self.frame.columns if columns is None or str(c) in columns]
+        wanted = [c for c in self.frame.columns if columns is None or c in columns]
         size = slab_rows(len(wanted))
         frame = self.frame.select(wanted)
         for first in range(0, self.n or 0, size):
@@ -96,14 +95,40 @@ class FrameRows(Rows):
 
     def _arrow(self, part: Any) -> pa.RecordBatch:
         try:
-            table = part.to_arrow()
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            return one_batch(part.to_arrow().select(part.columns))
+        except (pa.ArrowException, TypeError, ValueError):
+            odd = next((name for name in part.columns if not _converts(part, name)), "")
             raise KindError(
-                f"A column of {self.source} holds values of several kinds: {error}. "
-                "A column needs one kind. Turn it into numbers or into text first."
+                f"Column '{odd}' of {self.source} holds values that are no numbers, no text, or of "
+                f"several kinds ({part[odd].dtype if odd else 'mixed'}; sparse and complex ones among "
+                f"them). A column needs one kind. Convert it, or leave it out with drop=['{odd}']."
             ) from None
-        names = [str(name) for name in part.columns]
-        return one_batch(table.select(names).rename_columns(names))
+
+
+def _plain_frame(frame: Any, source: str) -> Any:
+    """The frame if its columns have one name each; whole numbers as names are turned into text."""
+    names = list(getattr(frame, "column_names", frame.columns))
+    odd = next((name for name in names if not isinstance(name, (str, int, np.integer))), None)
+    if odd is not None or None in names:
+        what = "names of several levels" if isinstance(odd, tuple) else f"a column whose name is {odd!r}"
+        raise ColumnError(
+            f"{source} has {what}. A name must be one text. Rename the columns, "
+            "for example df.columns = df.columns.map(str)."
+        )
+    check_names(names, source)
+    if all(isinstance(name, str) for name in names):
+        return frame
+    renamed = frame.copy(deep=False)  # only pandas has such names; the columns are shared, not copied
+    renamed.columns = [str(name) for name in names]
+    return renamed
+
+
+def _converts(part: Any, name: str) -> bool:
+    try:
+        part.select(name).to_arrow()
+    except (pa.ArrowException, TypeError, ValueError):
+        return False
+    return True
 
 
 class StreamRows(Rows):
@@ -118,9 +143,12 @@ class StreamRows(Rows):
         check_names(self.names, source)
         self.kinds = {f.name: kind_of(f.type) for f in self.reader.schema}
         self._ahead: ArrowSlab | None = None
+        self._used = False
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
-        first = 0
+        if self._used:
+            raise UsageError(f"{self.source} can be read once, and it was. Make it anew.")
+        first, self._used = 0, True
         while (ahead := self.peek()) is not None:
             self._ahead = None
             yield replace(ahead, first=first)
@@ -128,8 +156,15 @@ class StreamRows(Rows):
 
     def peek(self) -> ArrowSlab | None:
         """The next slab, which is given again by `slabs`."""
-        if self._ahead is None and (batch := next(self.reader, None)) is not None:
-            self._ahead = ArrowSlab(batch, 0)
+        if self._ahead is None:
+            try:
+                batch = next(self.reader, None)
+            except (pa.ArrowException, OSError, RuntimeError) as error:
+                said = str(error).split("Detail:")[0].strip()
+                raise ParseError(
+                    f"{self.source} breaks off: {said}. All of its rows are needed. Make it anew."
+                ) from None
+            self._ahead = None if batch is None else ArrowSlab(batch, 0)
         return self._ahead
 
 
@@ -151,9 +186,18 @@ def array_rows(values: Any, prefix: str, source: str) -> ArrayRows:
 def real_matrix(values: Any, source: str) -> NDArray[Any]:
     """`values` as a real (n, p) array, without a copy where numpy can see it as it is."""
     if _is_tensor(values):
-        values = _tensor_view(values)
-    array = np.asarray(values)
-    if array.dtype.kind == "O" or array.dtype.kind in "USM m".replace(" ", ""):
+        values = _tensor_view(values, source)
+    if hasattr(values, "toarray"):
+        raise KindError(f"{source} is a sparse matrix. Dense rows are needed. Pass {source}.toarray().")
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise DataError(
+            f"The rows of {source} are not of one length. Every row needs the same columns. Mend them."
+        ) from None
+    if array.dtype.kind not in "biufc":
         raise KindError(_not_numbers(array, source))
     if array.dtype.kind == "c":
         raise KindError(
@@ -171,6 +215,9 @@ def real_matrix(values: Any, source: str) -> NDArray[Any]:
 
 def paired(X: Any, y: Any) -> Rows:
     """`(X, y)`: arrays or tensors, or a frame with the target beside it."""
+    for half, name in ((X, "X"), (y, "y")):
+        if half is None or isinstance(half, (str, dict)):
+            raise KindError(f"{name} of the pair (X, y) is {half!r}. Two arrays or tables are needed.")
     if hasattr(X, "columns") and not isinstance(X, np.ndarray):
         return FrameRows(_beside(X, y), "(X, y)", targets=tuple(_target_names(y)))
     left, right = array_rows(X, "x", "X"), array_rows(y, "y", "y")
@@ -192,12 +239,12 @@ def _beside(X: Any, y: Any) -> Any:
             "The index of X is not the index of y. Rows are paired by position only where the "
             "indices agree. Align them first (X.align(y, axis=0)) or pass y.to_numpy()."
         )
-    frame = nw.from_native(X, eager_only=True)
+    frame = nw.from_native(_plain_frame(X, "X"), eager_only=True)
     names = _target_names(y)
     values = (
         [real_matrix(y, "y")[:, j] for j in range(len(names))]
         if not hasattr(y, "columns")
-        else [nw.from_native(y, eager_only=True)[name].to_numpy() for name in names]
+        else [nw.from_native(_plain_frame(y, "y"), eager_only=True)[name].to_numpy() for name in names]
     )
     for name, value in zip(names, values, strict=True):
         if name in frame.columns:
@@ -237,7 +284,8 @@ def _not_numbers(array: NDArray[Any], source: str) -> str:
             f"{source} holds dates ({array.dtype}). A date is not a number until you say from when "
             "and in which unit. Subtract a start and divide by a unit."
         )
-    found = next((v for v in array.ravel() if not isinstance(v, (int, float))), array.ravel()[:1])
+    cells = array.ravel().tolist()
+    found = next((v for v in cells if not isinstance(v, (int, float))), cells[0] if cells else "nothing")
     return (
         f"{source} is an array of {array.dtype} that holds {found!r}. Numbers are needed. "
         "Convert it (X.astype(float)), or pass a data frame if some columns are text."
@@ -249,26 +297,36 @@ def _is_tensor(values: Any) -> bool:
     return torch is not None and isinstance(values, torch.Tensor)
 
 
-def _tensor_view(values: Any) -> NDArray[Any]:
+def _tensor_view(values: Any, source: str) -> Any:
+    """A tensor as numpy sees it, on the CPU; complex ones are left to be refused by name."""
     import torch
 
     values = values.detach()
-    if values.is_sparse:
-        raise UsageError("A sparse tensor came. Dense rows are needed. Call .to_dense() first.")
-    if values.dtype == torch.bfloat16:  # numpy has no bfloat16; float32 holds each of them exactly
-        values = values.float()
-    return values.cpu().numpy()
+    if values.layout != torch.strided or values.device.type == "meta":
+        what = (
+            "a meta tensor, which holds no numbers" if values.device.type == "meta" else "a sparse tensor"
+        )
+        raise KindError(f"{source} is {what}. Dense rows are needed. Call .to_dense(), or load the data.")
+    if values.is_complex():
+        raise KindError(f"{source} is complex ({values.dtype}). Pass real and imaginary parts as columns.")
+    if values.dtype.is_floating_point and values.dtype not in _numpy_floats():
+        values = values.float()  # bfloat16 and the float8s: float32 holds each of them exactly
+    return values.resolve_conj().resolve_neg().cpu().numpy()
+
+
+def _numpy_floats() -> tuple[Any, ...]:
+    import torch
+
+    return (torch.float16, torch.float32, torch.float64)
 
 
 def _narwhals_kind(kind: Any) -> Kind:
     import narwhals as nw
 
-    if kind.is_numeric():
+    if kind.is_numeric() or kind == nw.Unknown:  # a column of nothing: all its cells are missing
         return "number"
     if kind == nw.Boolean:
         return "boolean"
     if kind in (nw.String, nw.Categorical, nw.Enum):
         return "text"
-    if kind.is_temporal():
-        return "date"
-    return "number" if kind == nw.Unknown else "other"
+    return "date" if kind in (nw.Date, nw.Datetime) else "other"

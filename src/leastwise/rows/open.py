@@ -34,6 +34,8 @@ def open_rows(source: Any, **how: Any) -> Rows:
     if isinstance(source, Rows):
         return _plain(source, how)
     if isinstance(source, (str, os.PathLike)):
+        if not str(source).strip():
+            raise DataError("The path is ''. The name of a file or folder is needed. Give one.")
         return _open_path(Path(source), how)
     if isinstance(source, list) and source and all(isinstance(s, (str, os.PathLike)) for s in source):
         return _several([_open_path(Path(s), how) for s in source], f"{len(source)} files")
@@ -43,19 +45,23 @@ def open_rows(source: Any, **how: Any) -> Rows:
 
 
 def _in_memory(source: Any) -> Rows:
-    if isinstance(source, (pa.RecordBatchReader,)):
+    kind = type(source).__name__
+    if isinstance(source, pa.RecordBatchReader):
         return StreamRows(source, "a stream of batches")
+    if kind == "LazyFrame":
+        raise KindError("A LazyFrame came. Rows that can be counted are needed. Call .collect().")
+    if kind == "Series":
+        raise KindError("A Series is one column. A table or a pair (X, y) is needed. Pass a frame.")
     if isinstance(source, pa.RecordBatch):
         source = pa.Table.from_batches([source])
     if hasattr(source, "columns") and hasattr(source, "shape"):
         return FrameRows(source, f"the {type(source).__module__.split('.')[0]} frame")
     if hasattr(source, "__arrow_c_stream__"):
-        return StreamRows(source, f"the stream of {type(source).__name__}")
+        return StreamRows(source, f"the stream of {kind}")
     if hasattr(source, "shape"):
         return array_rows(source, "x", "X")
     raise KindError(
-        f"Rows cannot be read from {type(source).__name__}. A path, (X, y), a data frame or an Arrow "
-        "stream is needed."
+        f"Rows cannot be read from {kind}. A path, (X, y), a data frame or an Arrow stream is needed."
     )
 
 
