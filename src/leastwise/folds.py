@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from leastwise import arrow
 from leastwise.errors import MomentsError, UsageError, plural
 from leastwise.moments import Moments
-from leastwise.numerics import Array, content_hash
+from leastwise.numerics import Array, content_hash, one_blas_thread
 from leastwise.rows.block import Block
 from leastwise.solve import Solution, least_squares, squared_error
 
@@ -76,8 +76,8 @@ class FoldPlan:
     def deal(self, block: Block) -> NDArray[np.int64]:
         """The fold (n,) of each row of a block."""
         if self.by == "content":
-            columns = [*block.X.T, *block.Y.T]
-            return (content_hash(columns, self.seed) % np.uint64(self.k)).astype(np.int64)
+            hashes = content_hash([block.X, block.Y], self.seed)
+            return (hashes % np.uint64(self.k)).astype(np.int64)
         if self.table and not self.places:
             raise MomentsError(
                 "How groups were dealt to folds is not kept in the file, only its digest. New rows "
@@ -170,7 +170,8 @@ def validate(moments: Moments, solution: Solution, *, rank: str = "drop") -> Val
     Every fold's model uses the columns that the whole fit kept; what does not vary in a training
     part is left out there. Missing numbers are filled by the training part's means on both sides.
     """
-    folds = [_one_fold(moments, f, solution, rank) for f in range(len(moments.parts))]
+    with one_blas_thread():  # many small factorisations: BLAS's own threads only get in the way
+        folds = [_one_fold(moments, f, solution, rank) for f in range(len(moments.parts))]
     stacked = {name: np.array([fold[name] for fold in folds]) for name in folds[0]}
     if len(moments.targets) == 1:
         scores = ("mse", "r2", "train_mse", "train_r2", "mean_mse", "mean_r2")

@@ -6,7 +6,7 @@ Nothing here knows of rows, columns' names or models.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)  # 2^-52; the unit roundoff u is half of it
-BLOCK_BYTES = 1 << 20  # a block that stays in a core's own cache while it is multiplied
+BLOCK_BYTES = 2 << 20  # a block that stays in a core's own cache while it is multiplied
 
 
 def gram(Z: Any) -> Any:
@@ -33,8 +33,11 @@ def gram(Z: Any) -> Any:
 
 
 def block_rows(q: int) -> int:
-    """Rows (b) of a block of `q` columns, so that it fills `BLOCK_BYTES`: 128 at least, 16,384 at most."""
-    return int(min(16_384, max(128, BLOCK_BYTES // (8 * max(q, 1)))))
+    """Rows (b) of a block of `q` columns: 2 MB of them, 1,024 at least, 16,384 at most.
+
+    Below a thousand rows adding up the (q, q) products costs as much as making them.
+    """
+    return int(min(16_384, max(1_024, BLOCK_BYTES // (8 * max(q, 1)))))
 
 
 def workers() -> int:
@@ -52,23 +55,35 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
-def content_hash(columns: list[NDArray[Any]], seed: int) -> NDArray[np.uint64]:
-    """One 64-bit number a row (b,), made of its values alone, never of where the row stood.
+def content_hash(matrices: Sequence[NDArray[Any]], seed: int) -> NDArray[np.uint64]:
+    """One 64-bit number a row (n,), made of the row's values alone, never of where it stood.
 
-    Multilinear hashing of the bits of each float64 (odd multipliers drawn from `seed`), finished
-    with splitmix64. Equal rows hash equally under any chunking, order or number of workers, for all
-    arithmetic is on integers. -0.0 and 0.0 count as equal.
+    `matrices` (n, p), (n, k), ... stand side by side. Multilinear hashing of the bits of each float64
+    (odd multipliers drawn from `seed`), finished with splitmix64. Equal rows hash equally under any
+    chunking, order or number of workers, for all arithmetic is on integers. -0.0 counts as 0.0.
 
     Source: Lemire and Kaser, Strongly universal string hashing is fast, Computer Journal 57 (2014).
     """
-    state = np.random.SeedSequence(seed).generate_state(len(columns) + 1, np.uint64) | np.uint64(1)
-    total = np.full(len(columns[0]) if columns else 0, state[-1], np.uint64)
-    for column, multiplier in zip(columns, state, strict=False):
-        bits = (np.asarray(column, np.float64) + 0.0).view(np.uint64)
-        bits ^= bits >> np.uint64(32)  # the low half of a short decimal is all zeros
-        bits *= multiplier
-        total += bits
+    width = sum(matrix.shape[1] for matrix in matrices)
+    state = np.random.SeedSequence(seed).generate_state(width + 1, np.uint64) | np.uint64(1)
+    total = np.full(len(matrices[0]), state[-1], np.uint64)
+    start = 0
+    for matrix in matrices:
+        stop = start + matrix.shape[1]
+        _add_hashes(total, matrix, state[start:stop])
+        start = stop
     return _splitmix(total)
+
+
+def _add_hashes(total: NDArray[np.uint64], matrix: NDArray[Any], state: NDArray[np.uint64]) -> None:
+    """`total += bits(matrix) @ state`, by blocks of a few large calls: threads share one interpreter."""
+    step = max(1, BLOCK_BYTES // (8 * max(matrix.shape[1], 1)))
+    for first in range(0, len(matrix), step):
+        block = matrix[first : first + step]
+        values = np.add(block, 0.0, out=np.empty(block.shape), casting="unsafe")
+        bits = values.view(np.uint64)
+        bits = bits ^ (bits >> np.uint64(32))  # the low half of a short decimal is all zeros
+        total[first : first + step] += np.einsum("np,p->n", bits, state)
 
 
 def _splitmix(h: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -166,7 +166,8 @@ class Recipe:
 
     def _unused(self, rows: Rows, chosen: Iterable[str]) -> list[str]:
         roles = {*self.target, *_names(self.group), *_names(self.weight), *_names(self.sequence)}
-        left = [c for c in rows.names if c not in {*chosen, *roles, *self.drop}]
+        roles |= {*chosen, *self.drop}
+        left = [c for c in rows.names if c not in roles]
         if not left or (self.features is not None):
             return []
         verb = "is" if len(left) == 1 else "are"

@@ -203,6 +203,7 @@ class Rows:
     targets: tuple[str, ...] = ()  # columns that came as the y of a pair (X, y)
     n: int | None = None  # rows, where known before reading
     rereadable: bool = True
+    threads: int | None = None  # at most so many for the steps; None is one a processor
     native: str = "pyarrow"  # the library whose frames the user brought, for the tables we give back
     notes: tuple[str, ...] = ()  # what was found out while opening, to be told
 
@@ -229,12 +230,12 @@ class Rows:
         """`merge(... merge(merge(empty, step(slab 0)), step(slab 1)) ..., step(last slab))`.
 
         Steps run in a few threads while the next slabs are read; they are merged in the order of
-        the slabs, so the result does not depend on how many threads there are. At most two slabs a
-        thread are held at a time.
+        the slabs, so the result does not depend on how many threads there are. At most one slab a
+        thread waits, beside those that are read.
         """
         state = empty
         done = 0
-        for slab, result in _mapped(step, self.slabs(columns)):
+        for slab, result in _mapped(step, self.slabs(columns), self.threads):
             state = merge(state, result)
             done += slab.n
             if progress is not None:
@@ -242,7 +243,9 @@ class Rows:
         return state
 
 
-def _mapped(step: Callable[[Slab], State], slabs: Iterator[Slab]) -> Iterator[tuple[Slab, State]]:
+def _mapped(
+    step: Callable[[Slab], State], slabs: Iterator[Slab], most: int | None
+) -> Iterator[tuple[Slab, State]]:
     """Each slab with its step, in order; the first alone if there is only one."""
     first, second = next(slabs, None), next(slabs, None)
     if first is None:
@@ -250,13 +253,13 @@ def _mapped(step: Callable[[Slab], State], slabs: Iterator[Slab]) -> Iterator[tu
     if second is None:
         yield first, step(first)
         return
-    threads = workers()
+    threads = min(workers(), most or workers())
     waiting: deque[tuple[Slab, Future[State]]] = deque()
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         try:
             for slab in _chain(first, second, slabs):
                 waiting.append((slab, pool.submit(step, slab)))
-                if len(waiting) >= 2 * threads:
+                if len(waiting) >= threads:
                     yield _finished(waiting)
             while waiting:
                 yield _finished(waiting)

@@ -21,10 +21,10 @@ import pyarrow.csv as pacsv
 from leastwise.errors import DataError, ParseError, UsageError
 from leastwise.rows.block import ArrowSlab, Kind, Rows, Slab, kind_of
 from leastwise.rows.faults import MISSING, find_faults, is_number
-from leastwise.rows.memory import check_names
+from leastwise.rows.memory import FILE_THREADS, check_names
 
 HEAD_BYTES = 1 << 20  # what the delimiter and the kinds of the columns are read from
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 ARROW_TYPE: dict[Kind, pa.DataType] = {
     "number": pa.float64(),
@@ -36,6 +36,8 @@ ARROW_TYPE: dict[Kind, pa.DataType] = {
 
 class CsvRows(Rows):
     """A delimited text file, plain or compressed (.gz, .zst, .bz2)."""
+
+    threads = FILE_THREADS
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from leastwise import arrow
 from leastwise.errors import ColumnError, DataError, ParseError, did_you_mean, plural
 from leastwise.rows.block import ArrowSlab, Kind, Rows, Slab, kind_of
-from leastwise.rows.memory import check_names, one_batch, slab_rows
+from leastwise.rows.memory import FILE_SLAB_BYTES, FILE_THREADS, check_names, one_batch, slab_rows
 
 ATTRIBUTE = re.compile(r"(?:^|\s)([A-Za-z_][\w.]*)=(\S+)")
 RECORDS = 2_000  # FASTA records a slab
@@ -23,6 +23,8 @@ RECORDS = 2_000  # FASTA records a slab
 
 class ParquetRows(Rows):
     """A Parquet file. Only the columns that are wanted are read, a slab at a time."""
+
+    threads = FILE_THREADS
 
     def __init__(self, path: Path) -> None:
         self.path, self.source = path, str(path)
@@ -37,7 +39,7 @@ class ParquetRows(Rows):
         first = 0
         with self._open() as file:
             try:
-                for batch in file.iter_batches(slab_rows(len(wanted)), columns=wanted):
+                for batch in file.iter_batches(slab_rows(len(wanted), FILE_SLAB_BYTES), columns=wanted):
                     yield ArrowSlab(batch, first)
                     first += batch.num_rows
             except (pa.ArrowInvalid, OSError) as error:
@@ -52,7 +54,7 @@ class ParquetRows(Rows):
         try:
             # Buffered: pages come as they are needed, and no whole column chunk is held.
             return pq.ParquetFile(
-                self.path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+                self.path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True
             )
         except (pa.ArrowInvalid, OSError) as error:
             raise ParseError(
@@ -183,6 +185,8 @@ class _Labels:
 
 class ManyRows(Rows):
     """Several sources of the same columns, one after the other."""
+
+    threads = FILE_THREADS
 
     def __init__(self, parts: Sequence[Rows], source: str) -> None:
         self.parts, self.source = tuple(parts), source

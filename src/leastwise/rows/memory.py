@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from leastwise.errors import ColumnError, DataError, KindError, ParseError, UsageError, listed, plural
 from leastwise.rows.block import ArraySlab, ArrowSlab, Kind, Rows, Slab, kind_of
 
-SLAB_BYTES = 8 << 20
+SLAB_BYTES = 8 << 20  # of arrays, whose slabs are views
+FILE_THREADS = 2  # beside those that decode: more wait for each other (docs/diary.md)
+FILE_SLAB_BYTES = 1_500_000  # of files, whose slabs are held while they wait
 
 
-def slab_rows(columns: int) -> int:
-    """Rows of a slab: 8 MB of float64, and at least twice as many as columns, so that summing pays."""
-    return max(SLAB_BYTES // (8 * max(columns, 1)), 2 * columns, 1)
+def slab_rows(columns: int, size: int = SLAB_BYTES) -> int:
+    """Rows of a slab of `size` bytes of float64; twice as many as columns at least: summing must pay."""
+    return max(size // (8 * max(columns, 1)), 2 * columns, 1)
 
 
 class ArrayRows(Rows):

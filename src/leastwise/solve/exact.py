@@ -114,7 +114,7 @@ class _Centred:
         m = m if intercept else m.about(np.zeros_like(m.shift))
         part, weight, p = m.whole, m.weight, len(m.names)
         thin = isinstance(part, Thin)
-        sums = part.rows[:, 0] @ part.rows[:, 1:] if isinstance(part, Thin) else part.cross[0, 1:]
+        sums = m.sums[1:]
         centre = sums / weight if intercept else np.zeros_like(sums)
         if isinstance(part, Thin):
             rows = part.rows[:, 1:] - np.outer(part.rows[:, 0], centre)
