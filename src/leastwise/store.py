@@ -153,7 +153,7 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
 
 
 _SOLUTION = (
-    "names", "targets", "dropped", "constant", "method", "precision", "condition", "digits", "n",
+    "names", "targets", "rank", "dropped", "constant", "method", "precision", "condition", "digits", "n",
     "weight", "fits_intercept",
 )  # fmt: skip
 

@@ -20,7 +20,8 @@ class Solution:
     """What least squares gives, and how far it can be trusted.
 
     `coef` (k, p) has 0 for a column that was left out, `intercept` (k,). `kept` (p,) says which
-    columns were used; `dropped` names the dependent ones, `constant` those that do not vary.
+    columns were used, `rank` how many of them are independent; `dropped` names those that were
+    left out because they depend on others, `constant` those that do not vary.
     `condition` is the 2-norm condition (an estimate within a factor p) of the design, centred and
     scaled to unit columns; `digits` how many decimal digits can be expected of the largest
     coefficient in units of its column (the others have the same absolute error). `rss`, `tss` (k,):
@@ -34,6 +35,7 @@ class Solution:
     coef: Array
     intercept: Array
     kept: NDArray[np.bool_]
+    rank: int
     dropped: tuple[str, ...]
     constant: tuple[str, ...]
     method: str
@@ -46,11 +48,6 @@ class Solution:
     tss: Array
     rss_digits: Array
     fits_intercept: bool = True
-
-    @property
-    def rank(self) -> int:
-        """Columns that were used, the intercept not counted."""
-        return int(np.count_nonzero(self.kept))
 
     @property
     def mse(self) -> Array:
@@ -75,8 +72,10 @@ class Solution:
         if (self.rss_digits < 1).any():
             return "the fit is so close that moments cannot tell the residuals from rounding"
         if self.dropped:
-            what = "answered by the shortest coefficients" if self.method == "min-norm" else "left out"
-            return f"{plural(len(self.dropped), 'dependent column')} {what}"
+            return f"{plural(len(self.dropped), 'dependent column')} left out"
+        if self.rank < self.kept.sum():
+            columns = plural(int(self.kept.sum()), "column")
+            return f"rank {self.rank:,} of {columns}: the shortest of all solutions"
         return "one solution, full rank"
 
     def predict(self, X: Array) -> Array:

@@ -1,0 +1,114 @@
+"""Least squares where rows are no more than columns: from the rows themselves, on their (n, n) side.
+
+To drop dependent columns, the columns are made orthogonal from left to right, and the first ones
+that can be are kept. The shortest solution takes all columns: with `X' = Q R` it is `b = Q R^-T y`, or
+where rows depend on one another (or nearly do) the singular values of X give it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwise.numerics import EPS, Array
+from leastwise.solve.centred import Centred, Found, digits_left
+from leastwise.solve.solution import Rank
+
+SAFE = 1e-7  # reciprocal condition below which rows count as nearly dependent
+
+
+def solve_rows(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
+    """The answer for some `columns` from the rows (n, c)."""
+    if rule == "min-norm":
+        return _shortest(c, columns)
+    from scipy.linalg import solve_triangular
+
+    p = len(c.scale)
+    X, Y = c.rows[:, columns] / c.scale[columns], c.rows[:, p:]
+    kept, Q, factor = orthogonal_in_order(X, c.m.n - c.intercept)
+    raw, onto = np.zeros((len(columns), Y.shape[1])), Q.T @ Y
+    condition = float(np.linalg.cond(factor)) if len(factor) else 1.0
+    if len(factor):
+        raw[kept] = solve_triangular(factor, onto)
+    return _found(c, raw, kept, len(factor), Y - Q @ onto, condition, "qr")
+
+
+def _found(
+    c: Centred,
+    raw: Array,
+    kept: NDArray[np.bool_],
+    rank: int,
+    residual: Array,
+    condition: float,
+    method: str,
+) -> Found:
+    """What both ways have in common: the residuals (n, k) are at hand."""
+    digits = float(digits_left(2 * condition * c.unit * np.sqrt(c.lost.max(initial=1.0)), 1.0))
+    rss = np.einsum("nk,nk->k", residual, residual)
+    rss_digits = digits_left(2 * c.unit * np.sqrt(c.size[len(c.scale) :]), np.sqrt(rss))
+    none = np.empty((0, 0))
+    return Found(raw, kept, rank, rss, condition, digits, method, rss_digits, none, none)
+
+
+def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array, Array]:
+    """Gram-Schmidt, twice over, from left to right: kept (c,), Q (n, r), upper factor (r, r)."""
+    n, size = X.shape
+    limit = min(limit, n, size)
+    Q, factor, kept = np.empty((n, limit)), np.zeros((limit, limit)), np.zeros(size, bool)
+    r = 0
+    for j in range(size):
+        if r == limit:
+            break
+        onto = Q[:, :r].T @ X[:, j]
+        left = X[:, j] - Q[:, :r] @ onto
+        again = Q[:, :r].T @ left  # "twice is enough" (Kahan, Parlett)
+        left, onto = left - Q[:, :r] @ again, onto + again
+        size_left = float(np.linalg.norm(left))
+        if size_left > 16 * EPS * np.sqrt(n) * (1 + np.linalg.norm(onto)):
+            Q[:, r], factor[:r, r], factor[r, r] = left / size_left, onto, size_left
+            kept[j], r = True, r + 1
+    return kept, Q[:, :r], factor[:r, :r]
+
+
+def _shortest(c: Centred, columns: NDArray[np.intp]) -> Found:
+    """Of all solutions the one of least norm in the units of the data; no column is left out."""
+    from scipy.linalg import qr, solve_triangular
+    from scipy.linalg.lapack import dtrcon
+
+    p = len(c.scale)
+    X, Y = c.rows[:, columns], c.rows[:, p:]
+    A, B = _without_mean(c, X, Y)
+    kept = np.ones(len(columns), bool)
+    if 0 < len(A) <= len(columns):
+        Q, R = qr(A.T, mode="economic", check_finite=False)
+        rcond = float(dtrcon(R, uplo="U")[0])
+        if rcond > SAFE:
+            b = Q @ solve_triangular(R, B, trans="T", check_finite=False)
+            raw = b * c.scale[columns][:, None]
+            return _found(c, raw, kept, len(A), Y - X @ b, 1 / rcond, "min-norm")
+    return _by_singular_values(c, columns, X, Y)
+
+
+def _without_mean(c: Centred, X: Array, Y: Array) -> tuple[Array, Array]:
+    """The centred rows in n - 1 coordinates: a reflection puts what the mean took into the first."""
+    if not c.intercept:
+        return X, Y
+    v = c.part.rows[:, 0].copy()  # the roots of the weights: centred columns are orthogonal to it
+    v[0] += np.copysign(np.linalg.norm(v), v[0])
+    v /= np.linalg.norm(v)
+    reflected = [M - 2 * np.outer(v, v @ M) for M in (X, Y)]
+    return reflected[0][1:], reflected[1][1:]
+
+
+def _by_singular_values(c: Centred, columns: NDArray[np.intp], X: Array, Y: Array) -> Found:
+    """`b = V s^-1 U' y`. How many singular values count is decided on scaled columns.
+
+    The eigenvalues of `X X'` would be cheaper, and square the condition.
+    """
+    r = int(np.count_nonzero(orthogonal_in_order(X / c.scale[columns], c.m.n - c.intercept)[0]))
+    U, s, Vt = np.linalg.svd(X, full_matrices=False)
+    U, s, Vt = U[:, :r], s[:r], Vt[:r]
+    onto = U.T @ Y
+    raw = (Vt.T @ (onto / s[:, None])) * c.scale[columns][:, None]
+    condition = float(s[0] / s[-1]) if r else 1.0
+    return _found(c, raw, np.ones(len(columns), bool), r, Y - U @ onto, condition, "min-norm")
