@@ -24,6 +24,7 @@ WAY = (
     ("solve",),
     ("folds",),
     ("report",),
+    ("fitted",),
     ("fitting",),
     ("store", "predicting"),
     ("cli",),

@@ -17,7 +17,8 @@ from leastwise._version import __version__
 
 if TYPE_CHECKING:
     from leastwise import errors, sequences
-    from leastwise.fitting import Fit, Options, condense, fit
+    from leastwise.fitted import Fit, Options
+    from leastwise.fitting import condense, fit
     from leastwise.moments import Moments
     from leastwise.recipe import Recipe
     from leastwise.solve.solution import Solution
@@ -39,9 +40,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Fit": "fitting",
+    "Fit": "fitted",
     "Moments": "moments",
-    "Options": "fitting",
+    "Options": "fitted",
     "Recipe": "recipe",
     "Solution": "solve.solution",
     "condense": "fitting",

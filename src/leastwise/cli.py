@@ -22,7 +22,7 @@ from leastwise._version import __version__
 from leastwise.errors import LeastwiseError
 
 if TYPE_CHECKING:
-    from leastwise.fitting import Fit
+    from leastwise.fitted import Fit
 
 
 @click.group(

@@ -1,19 +1,18 @@
 """The way of the data, put together: source -> Rows -> Recipe -> Moments -> Solution -> Fit.
 
 This is the only module that knows all of them. `condense` goes as far as the moments, `fit` to the
-end; a `Fit` is what comes out, and everything else is a view of it. (The file is not called fit.py:
-importing a module of that name would put it in the place of the function `leastwise.fit`.)
+end; a `Fit` (fitted.py) is what comes out, and everything else is a view of it. (The file is not
+called fit.py: importing a module of that name would put it in the place of the function
+`leastwise.fit`.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leastwise.errors import (
     DataError,
@@ -24,260 +23,20 @@ from leastwise.errors import (
     listed,
     plural,
 )
-from leastwise.folds import DEFAULT, FoldPlan, NoValidation, Validation, enough, validate
-from leastwise.frames import to_frame
+from leastwise.fitted import Fit, Options, Tally
+from leastwise.folds import DEFAULT, FoldPlan, enough
 from leastwise.look import Look, look
 from leastwise.moments import Moments, first_shift
-from leastwise.numerics import Array, spearman
+from leastwise.numerics import Array
 from leastwise.recipe import Recipe, explain_missing
-from leastwise.report import facts as report_facts
-from leastwise.report import text
 from leastwise.rows import Rows, Slab, open_rows
-from leastwise.rows.block import Block, Progress
-from leastwise.rows.memory import ArrayRows, StreamRows
+from leastwise.rows.memory import StreamRows
 from leastwise.sequences import clean, relatives
 from leastwise.solve import Solution, least_squares
-from leastwise.solve.solution import checked_rank
 from leastwise.terms import Number
 
 MOST_FOLDS = 10_000
 OPENING = ("columns", "delimiter", "encoding", "multiline", "labels")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to fit, whatever the columns are.
-
-    `rank`: "drop", "error" or "min-norm". `folds`: how many for validation; None is 5 where that can
-    be done, 0 is none. `seed` deals rows to folds. `progress` is called with (rows so far, rows in
-    all or None).
-    """
-
-    intercept: bool = True
-    rank: str = "drop"
-    folds: int | None = None
-    seed: int = 0
-    progress: Progress | None = field(default=None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        checked_rank(self.rank)
-        if type(self.intercept) is not bool:
-            raise UsageError(f"intercept={self.intercept!r} is neither True nor False. Give one of them.")
-        if not _is_count(self.seed):
-            raise UsageError(f"seed={self.seed!r} is no whole number of 0 or more. Give one.")
-        if self.progress is not None and not callable(self.progress):
-            raise UsageError(
-                f"progress={self.progress!r} cannot be called. Give a function of two numbers."
-            )
-        if self.folds is not None and (not _is_count(self.folds) or self.folds == 1):
-            raise UsageError(
-                f"folds={self.folds!r} cannot be. 2 or more are folds, 0 is no validation, and None "
-                "leaves it to the data."
-            )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Every row accounted for: read = used + dropped, always."""
-
-    read: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
-
-    @property
-    def used(self) -> int:
-        return self.read - sum(self.dropped.values())
-
-    def __add__(self, other: Tally) -> Tally:
-        reasons = dict.fromkeys([*self.dropped, *other.dropped])
-        counts = {r: self.dropped.get(r, 0) + other.dropped.get(r, 0) for r in reasons}
-        return Tally(self.read + other.read, counts)
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A fitted linear model: what was asked, what was found, and the moments it was found from.
-
-    Everything that users read is a view, computed when asked: `coef`, `intercept`, `names`,
-    `validation`, `held_out`, `predict`, `tidy`, `glance`, `augment`, `summary`.
-    """
-
-    recipe: Recipe
-    options: Options
-    solution: Solution
-    tally: Tally
-    source: str
-    moments: Moments | None = field(repr=False)
-    fills: Array = field(repr=False)  # (p,) what a missing number is replaced by under "mean", else (0,)
-    native: str = "pyarrow"
-    notes: tuple[str, ...] = ()
-    rows: Rows | None = field(default=None, repr=False)  # None once loaded from a file
-
-    # ---- coefficients ----
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns of X (p,)."""
-        return self.solution.names
-
-    @property
-    def coef(self) -> Any:
-        """Coefficients (p,), or (k, p) for k targets; a column left out has 0 here."""
-        return self._as_came(_one(self.solution.coef))
-
-    @property
-    def intercept(self) -> Any:
-        """The intercept: a number, or (k,) for k targets."""
-        value = _one(self.solution.intercept)
-        return self._as_came(value) if value.ndim else float(value)
-
-    # ---- scores ----
-
-    @cached_property
-    def validation(self) -> Validation | NoValidation:
-        """Scores on rows not seen, fold by fold; or the reason why there are none (which is false)."""
-        if self.options.folds == 0:
-            return NoValidation("no folds were asked for")
-        if self.moments is None:
-            return NoValidation("the model file holds no moments (they would have been the rows)")
-        reason = enough(self.moments, self.solution)
-        if reason:
-            return NoValidation(reason)
-        return validate(self.moments, self.solution, rank=self.options.rank)
-
-    @cached_property
-    def held_out(self) -> Mapping[str, Array]:
-        """Scores that need every prediction: `mae` and `spearman`, (K,) or (K, k). A second pass.
-
-        Each row is predicted by the model of the folds that it is not in. Memory: three numbers a
-        row. Raises UsageError where the rows cannot be read again.
-        """
-        scores = self.validation
-        if not isinstance(scores, Validation):
-            raise UsageError(f"There is no validation: {scores.reason}.")
-        if self.rows is None or not self.rows.rereadable:
-            raise UsageError("The rows cannot be read again. mae and spearman need a second pass.")
-        return _second_pass(self, self.rows, scores)
-
-    # ---- predicting ----
-
-    def predict(self, source: Any, **how: Any) -> Any:
-        """Predictions (n,), or (n, k), for the rows of anything that `fit` takes.
-
-        NaN for a row that cannot be predicted under missing="drop". Raises MissingError under
-        missing="error", ColumnError for unknown columns or levels.
-        """
-        rows = self.matching(open_rows(source, **how))
-        parts = [self.predict_slab(slab) for slab in rows.slabs(self.recipe.reads)]
-        k = len(self.recipe.target)
-        found = np.concatenate(parts) if parts else np.empty((0, k))
-        values = found[:, 0] if k == 1 else found
-        return _tensor(values) if rows.native == "torch" else values
-
-    def predict_slab(self, slab: Slab) -> Array:
-        """Predictions (n, k) of one slab."""
-        X, left = self.recipe.matrix(slab)
-        X = np.asarray(X, np.float64)
-        gaps = np.isnan(X)
-        if self.recipe.missing != "drop":
-            self._refuse_gaps(left, gaps, slab)
-        if gaps.any():
-            X = np.where(gaps, self.fills if len(self.fills) else np.nan, X)
-        if np.isinf(X).any():
-            raise self._unpredictable(
-                {name: np.isinf(x) for name, x in zip(self.names, X.T, strict=True)}, slab
-            )
-        found = self.solution.predict(X)
-        for rows in left.values():
-            found[rows] = np.nan
-        return np.asarray(found)
-
-    def _refuse_gaps(self, left: Mapping[str, Any], gaps: NDArray[np.bool_], slab: Slab) -> None:
-        bad = {reason.split("'")[1]: rows for reason, rows in left.items()}
-        if not len(self.fills):
-            bad |= {name: rows for name, rows in zip(self.names, gaps.T, strict=True) if rows.any()}
-        if bad:
-            raise self._unpredictable(bad, slab)
-
-    def _unpredictable(self, bad: Mapping[str, Any], slab: Slab) -> MissingError:
-        """The error for rows without a number, or text, where the model reads one."""
-        firsts = {name: int(np.argmax(rows)) for name, rows in bad.items() if rows.any()}
-        name = min(firsts, key=lambda n: firsts[n])
-        others = [policy for policy in ("drop", "mean") if policy != self.recipe.missing]
-        return MissingError(
-            f"Row {slab.first + firsts[name] + 1:,} has nothing that can be used in '{name}' "
-            f"({plural(int(bad[name].sum()), 'such row')} of {slab.n:,} looked at), and the model was "
-            f"fitted with missing='{self.recipe.missing}'. Fill the cells, or fit with missing="
-            f"{listed(others, last='or')}."
-        )
-
-    def matching(self, rows: Rows) -> Rows:
-        """`rows` if they have the columns that the model reads; a bare array goes by position."""
-        wanted = tuple(self.recipe.reads)
-        if isinstance(rows, ArrayRows):
-            if len(wanted) != len(rows.names):
-                raise DataError(
-                    f"{rows.source} has {plural(len(rows.names), 'column')}; the model reads "
-                    f"{plural(len(wanted), 'column')}. An array needs them all, in their order. Check it."
-                )
-            return ArrayRows(rows.values, wanted, rows.source, native=rows.native)
-        for name in wanted:
-            if name not in rows.names:
-                raise DataError(
-                    f"{rows.source} has no column '{name}', which the model reads. "
-                    f"{did_you_mean(name, rows.names)} Rename or add it."
-                )
-        return rows
-
-    # ---- tables ----
-
-    def tidy(self) -> Any:
-        """One row a coefficient, in order, as a data frame: term, estimate, and what became of it."""
-        return to_frame(
-            report_facts.coefficient_table(self.recipe, self.solution, self.moments), self.native
-        )
-
-    def glance(self) -> Any:
-        """One row about the whole fit, as a data frame; always the same columns."""
-        return to_frame(report_facts.glance(self.facts), self.native)
-
-    def augment(self, source: Any, **how: Any) -> Any:
-        """The rows as they came with `.fitted`, and `.resid` where the target is among them."""
-        rows = self.matching(open_rows(source, **how))
-        tables = [self._augmented(slab, rows) for slab in rows.slabs({**rows.kinds, **self.recipe.reads})]
-        columns = {c: [v for table in tables for v in table[c]] for c in (tables[0] if tables else {})}
-        return to_frame(columns, rows.native)
-
-    def _augmented(self, slab: Slab, rows: Rows) -> dict[str, list[Any]]:
-        columns = {name: column.to_pylist() for name, column in
-                   zip(slab.table().schema.names, slab.table().columns, strict=True)}  # fmt: skip
-        fitted = self.predict_slab(slab)
-        for j, target in enumerate(self.recipe.target):
-            of = "" if len(self.recipe.target) == 1 else f".{target}"
-            columns[f".fitted{of}"] = fitted[:, j].tolist()
-            if target in rows.names and rows.kinds[target] in ("number", "boolean"):
-                columns[f".resid{of}"] = (slab.matrix((target,))[:, 0] - fitted[:, j]).tolist()
-        return columns
-
-    # ---- telling ----
-
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        """All that is told of the fit, in one dictionary: the text, the report and the JSON."""
-        return report_facts.facts(self)
-
-    def summary(self) -> str:
-        """The text that the command line prints."""
-        return text.summary(self.facts)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def _as_came(self, value: Array) -> Any:
-        return _tensor(value) if self.native == "torch" else value
 
 
 # ---- the two verbs ----
@@ -457,38 +216,6 @@ def _kin(rows: Rows, recipe: Recipe) -> tuple[list[str], list[int]]:
     return texts, relatives(texts, unknown=policy).tolist()
 
 
-def _second_pass(fit: Fit, rows: Rows, scores: Validation) -> Mapping[str, Array]:
-    """mae and spearman of each fold, from predictions by the other folds' model."""
-    recipe, plan = fit.recipe, scores.plan
-
-    Part = tuple[NDArray[np.int64], Array, Array]
-
-    def step(slab: Slab) -> list[Part]:
-        block = recipe.block(slab)
-        fold = plan.deal(block)
-        return [(fold, np.asarray(block.Y, np.float64), _predict_held_out(block, fold, recipe, scores))]
-
-    none: list[Part] = []
-    parts = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
-    fold, Y, guess = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    folds = [fold == f for f in range(plan.k)]
-    mae = np.array([np.abs(Y[here] - guess[here]).mean(axis=0) for here in folds])
-    rho = np.array([[spearman(Y[here, j], guess[here, j]) for j in range(Y.shape[1])] for here in folds])
-    return {"mae": _one(mae.T).T, "spearman": _one(rho.T).T}
-
-
-def _predict_held_out(block: Block, fold: NDArray[np.int64], recipe: Recipe, scores: Validation) -> Array:
-    X = np.array(block.X, np.float64)
-    for m, place in enumerate(recipe.filled):
-        gap = np.isnan(X[:, place])
-        X[gap, place] = scores.fills[fold[gap], m]
-    guess = np.empty(block.Y.shape)
-    for f in range(scores.k):
-        here = fold == f
-        guess[here] = X[here] @ scores.coef[f].T + scores.intercept[f]
-    return guess
-
-
 # ---- checks ----
 
 
@@ -556,14 +283,3 @@ def _fit_moments(moments: Moments, target: Any, options: Options, common: dict[s
     )
     fills = moments.mean[: len(moments.names)] if moments.filled else np.empty(0)
     return Fit(recipe, chosen, solution, Tally(moments.n), "moments", moments, fills, "pyarrow")
-
-
-def _one(values: Array) -> Any:
-    """The only row of (1, ...), or all rows where there are several."""
-    return values[0] if len(values) == 1 else values
-
-
-def _tensor(values: Array) -> Any:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(values))

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from leastwise import arrow
 from leastwise.errors import MomentsError, UsageError, plural
 from leastwise.moments import Moments
-from leastwise.numerics import Array, content_hash, one_blas_thread
-from leastwise.rows.block import Block
+from leastwise.numerics import Array, content_hash, one_blas_thread, spearman
+from leastwise.recipe import Recipe
+from leastwise.rows.block import Block, Rows, Slab
 from leastwise.solve import Solution, least_squares, squared_error
 
 DEFAULT = 5
@@ -116,7 +117,7 @@ class Validation:
     `mse`, `rmse`, `r2` on the held-out fold; `train_*` on the rest, with the same coefficients (the
     difference is the generalisation gap); `mean_*` for always answering the training mean.
     `left_out` counts columns that did not vary (or depended on others) in the training part.
-    `mae` and `spearman` need every prediction: a second pass (`Fit.held_out`).
+    `mae` and `spearman` need every prediction: a second pass (`held_out_scores`).
     """
 
     plan: FoldPlan
@@ -232,3 +233,39 @@ def enough(moments: Moments, solution: Solution) -> str:
             f"{plural(needed, 'coefficient')}; more rows, fewer columns or a penalty are needed"
         )
     return ""
+
+
+def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[str, Array]:
+    """`mae` and `spearman` of each fold, (K,) or (K, k), from predictions by the other folds' model.
+
+    A second pass over the rows. Memory: three numbers a row.
+    """
+    plan = scores.plan
+
+    Part = tuple[NDArray[np.int64], Array, Array]
+
+    def step(slab: Slab) -> list[Part]:
+        block = recipe.block(slab)
+        fold = plan.deal(block)
+        return [(fold, np.asarray(block.Y, np.float64), _predict_held_out(block, fold, recipe, scores))]
+
+    none: list[Part] = []
+    parts = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
+    fold, Y, guess = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    folds = [fold == f for f in range(plan.k)]
+    mae = np.array([np.abs(Y[here] - guess[here]).mean(axis=0) for here in folds])
+    rho = np.array([[spearman(Y[here, j], guess[here, j]) for j in range(Y.shape[1])] for here in folds])
+    one = Y.shape[1] == 1
+    return {"mae": mae[:, 0] if one else mae, "spearman": rho[:, 0] if one else rho}
+
+
+def _predict_held_out(block: Block, fold: NDArray[np.int64], recipe: Recipe, scores: Validation) -> Array:
+    X = np.array(block.X, np.float64)
+    for m, place in enumerate(recipe.filled):
+        gap = np.isnan(X[:, place])
+        X[gap, place] = scores.fills[fold[gap], m]
+    guess = np.empty(block.Y.shape)
+    for f in range(scores.k):
+        here = fold == f
+        guess[here] = X[here] @ scores.coef[f].T + scores.intercept[f]
+    return guess

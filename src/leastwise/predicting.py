@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from leastwise import arrow
 from leastwise.disk import whole_file
 from leastwise.errors import ColumnError, UsageError, listed, plural
-from leastwise.fitting import Fit
+from leastwise.fitted import Fit
 from leastwise.rows import Rows, open_rows
 from leastwise.rows.block import ArrowSlab, Kind, Slab
 from leastwise.rows.delimited import CsvRows

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from leastwise._version import __version__
 from leastwise.disk import whole_file
 from leastwise.errors import DataError, StoreError, UsageError
-from leastwise.fitting import Fit, Options, Tally
+from leastwise.fitted import Fit, Options, Tally
 from leastwise.folds import FoldPlan
 from leastwise.moments import Dense, Moments, Part, Thin
 from leastwise.recipe import Recipe

@@ -72,6 +72,7 @@ class Centred:
 
 
 def rank_unit_of(n: int) -> float:
+    """What rounding makes of an entry of S at its worst, for `n` rows (docs/diary.md)."""
     return EPS * (16 + min(n, 1024) / 2)
 
 
