@@ -39,7 +39,9 @@ class ParquetRows(Rows):
         first = 0
         with self._open() as file:
             try:
-                for batch in file.iter_batches(slab_rows(len(wanted), FILE_SLAB_BYTES), columns=wanted):
+                # one decoding thread: with more, each holds pages of its own (docs/diary.md)
+                size = slab_rows(len(wanted), FILE_SLAB_BYTES)
+                for batch in file.iter_batches(size, columns=wanted, use_threads=False):
                     yield ArrowSlab(batch, first)
                     first += batch.num_rows
             except (pa.ArrowInvalid, OSError) as error:
