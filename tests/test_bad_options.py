@@ -115,7 +115,7 @@ def test_weights_that_are_missing_are_told_or_dropped() -> None:
 
 def test_rows_of_weight_zero_are_counted_as_dropped() -> None:
     fit = lw.fit(frame(w=[0.0 if i == 6 else 1.0 for i in range(N)]), target="y", weight="w")
-    assert fit.tally.dropped == {"weight 0": 1}
+    assert fit.tally.dropped == {"'w' as its weight is 0": 1}
     assert fit.tally.used == N - 1
 
 

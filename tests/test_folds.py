@@ -117,7 +117,7 @@ def test_scores_are_those_of_cutting_the_rows_by_hand():
         truth = by_hand(X, y, folds, f)
         for name in ("mse", "r2", "mean_mse", "train_mse"):
             np.testing.assert_allclose(getattr(scores, name)[f], truth[name], rtol=1e-11)
-        np.testing.assert_allclose(fit.held_out["mae"][f], truth["mae"], rtol=1e-11)
+        np.testing.assert_allclose(fit.validation.mae[f], truth["mae"], rtol=1e-11)
 
 
 def test_spearman_is_that_of_scipy():
@@ -131,7 +131,7 @@ def test_spearman_is_that_of_scipy():
     for f in range(5):
         here = folds == f
         guess = X[here] @ scores.coef[f, 0] + scores.intercept[f, 0]
-        np.testing.assert_allclose(fit.held_out["spearman"][f], spearmanr(guess, y[here])[0], rtol=1e-12)
+        np.testing.assert_allclose(fit.validation.spearman[f], spearmanr(guess, y[here])[0], rtol=1e-12)
 
 
 def test_moments_alone_give_the_same_scores_as_the_rows():
@@ -206,7 +206,7 @@ def test_filled_folds_score_as_an_imputer_fitted_in_each_training_part():
         means = np.nanmean(X[folds != f], axis=0)
         truth = by_hand(np.where(np.isnan(X), means, X), y, folds, f)
         np.testing.assert_allclose(fit.validation.mse[f], truth["mse"], rtol=1e-10)
-        np.testing.assert_allclose(fit.held_out["mae"][f], truth["mae"], rtol=1e-10)
+        np.testing.assert_allclose(fit.validation.mae[f], truth["mae"], rtol=1e-10)
 
 
 def test_a_level_that_only_held_out_rows_have_teaches_nothing():

@@ -104,7 +104,7 @@ def test_a_stream_is_read_once_and_whole(data):
     assert fit.tally.read == N
     np.testing.assert_allclose(fit.coef, lw.fit(table, "y").coef, rtol=1e-12)
     with pytest.raises(lw.errors.UsageError, match="cannot be read again"):
-        _ = fit.held_out
+        _ = fit.validation.mae
     assert "would take a second pass" in fit.summary()
 
 

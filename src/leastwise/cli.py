@@ -68,13 +68,27 @@ COLUMNS = [
     click.option("--group", metavar="COL", help="Rows of one group come into one fold."),
     click.option("--weight", metavar="COL", help="Weights of the rows."),
     _list_option("--categorical", help="Columns whose values are levels, though they may be numbers."),
-    click.option("--missing", help="Missing cells: error (default), drop the row, or mean."),
-    click.option("--unseen", help="Levels unseen at prediction: error (default) or reference."),
-    click.option("--dates", help="Dates: error (default) or days."),
-    click.option("--unknown", help="Unknown letters of a sequence: error (default), drop or mask."),
+    click.option(
+        "--missing",
+        type=click.Choice(["error", "drop", "mean"]),
+        help="Missing cells: an error (default), the row dropped, or the mean.",
+    ),
+    click.option(
+        "--unseen", type=click.Choice(["error", "reference"]), help="Levels unseen at prediction."
+    ),
+    click.option(
+        "--dates", type=click.Choice(["error", "days"]), help="Dates: refused (default) or counted in days."
+    ),
+    click.option(
+        "--unknown", type=click.Choice(["error", "drop", "mask"]), help="Unknown letters of a sequence."
+    ),
 ]
 FITTING = [
-    click.option("--rank", help="Dependent columns: drop (default), error or min-norm."),
+    click.option(
+        "--rank",
+        type=click.Choice(["drop", "error", "min-norm"]),
+        help="Dependent columns; drop if not given.",
+    ),
     click.option("--folds", type=int, help="Folds for the score on unseen rows; 0 for none."),
     click.option("--seed", type=int, help="Deals rows to folds; 0 if not given."),
     click.option("--no-intercept", is_flag=True, help="Fit through the origin."),
@@ -179,7 +193,7 @@ def demo(output: str, as_json: bool, quiet: bool) -> None:
         asked = {"target": "melting_point", "sequence": "sequence", "unknown": "mask"}
         result = _fit(source, quiet, asked)
         _finish(result, output, True, as_json, quiet)
-        _write_sample(source, Path(output) / "proteins.csv")
+        _write_table(source, Path(output) / "proteins.csv")
         if not as_json:
             mean = result.facts["validation"]["mean"]
             click.echo(ANSWER.format(**mean))
@@ -192,11 +206,11 @@ DEMO = (
     "361 sequences were measured more than once: each counts as one row, the mean of its values",
 )
 ANSWER = """
-answer   a little: of proteins with no relative among the training proteins, 15 properties of the
-         sequence explain {r2:.0%} of the variance. RMSE {rmse:.2f} degrees C, where always answering the
-         mean has {mean_rmse:.2f}; the ranks agree with a Spearman correlation of {spearman:.2f}."""
+answer   a little: of proteins with no close relative among the training proteins, 15 properties of
+         the sequence explain {r2:.0%} of the variance. RMSE {rmse:.2f} degrees C, where always
+         answering the mean has {mean_rmse:.2f}; the ranks agree with a Spearman correlation of {spearman:.2f}."""
 NEXT = """
-next     {leastwise} predict {run} {run}/proteins.csv
+next     {leastwise} predict {run} {run}/proteins.csv -o predictions.csv
          {leastwise} fit {run}/proteins.csv --target melting_point --sequence sequence --unknown mask
          {python} -m webbrowser {run}/report.html"""
 
@@ -214,14 +228,14 @@ def _short(path: str) -> str:
     return path if near.startswith("..") else near
 
 
-def _write_sample(source: Path, path: Path, rows: int = 200) -> None:
-    """The first proteins as a plain table, to try the next commands on."""
+def _write_table(source: Path, path: Path) -> None:
+    """The proteins as a plain table, to try the next commands on."""
     import gzip
 
     from leastwise.store import write_whole
 
     with gzip.open(source, "rb") as file:
-        write_whole(path, b"".join(line for line, _ in zip(file, range(rows + 1), strict=False)))
+        write_whole(path, file.read())
 
 
 def _fit(source: Any, quiet: bool, asked: dict[str, Any]) -> Fit:

@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from leastwise import arrow
 from leastwise.errors import DataError, MissingError, UsageError, did_you_mean, listed, plural
 from leastwise.folds import NoValidation, Validation, enough, held_out_scores, validate
-from leastwise.frames import to_frame
+from leastwise.frames import native_table, to_frame
 from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.recipe import Recipe
@@ -23,6 +25,7 @@ from leastwise.rows.block import Progress
 from leastwise.rows.memory import ArrayRows
 from leastwise.solve import Solution
 from leastwise.solve.solution import checked_rank
+from leastwise.terms import Left
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Options:
                 f"folds={self.folds!r} cannot be. 2 or more are folds, 0 is no validation, and None "
                 "leaves it to the data."
             )
+        object.__setattr__(self, "seed", int(self.seed))
+        object.__setattr__(self, "folds", None if self.folds is None else int(self.folds))
 
 
 def _is_count(value: Any) -> bool:
@@ -78,12 +83,12 @@ class Tally:
         return Tally(self.read + other.read, counts)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted linear model: what was asked, what was found, and the moments it was found from.
 
     Everything that users read is a view, computed when asked: `coef`, `intercept`, `names`,
-    `validation`, `held_out`, `predict`, `tidy`, `glance`, `augment`, `summary`.
+    `validation`, `predict`, `tidy`, `glance`, `augment`, `summary`.
     """
 
     recipe: Recipe
@@ -95,6 +100,9 @@ class Fit:
     fills: Array = field(repr=False)  # (p,) what a missing number is replaced by under "mean", else (0,)
     native: str = "pyarrow"
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()  # all columns of the source, for arrays that come without names
+    stacked: bool = False  # whether y came as (n, 1), so that predictions are (n, 1) too
+    unscored: str = ""  # why no folds were made
     rows: Rows | None = field(default=None, repr=False)  # None once loaded from a file
 
     # ---- coefficients ----
@@ -124,38 +132,30 @@ class Fit:
             return NoValidation("no folds were asked for")
         if self.moments is None:
             return NoValidation("the model file holds no moments (they would have been the rows)")
-        reason = enough(self.moments, self.solution)
+        reason = self.unscored or enough(self.moments, self.solution)
         if reason:
             return NoValidation(reason)
-        return validate(self.moments, self.solution, rank=self.options.rank)
+        again = self._second_pass if self.rows is not None and self.rows.rereadable else None
+        return validate(self.moments, self.solution, rank=self.options.rank, again=again)
 
-    @cached_property
-    def held_out(self) -> Mapping[str, Array]:
-        """Scores that need every prediction: `mae` and `spearman`, (K,) or (K, k). A second pass.
-
-        Each row is predicted by the model of the folds that it is not in. Memory: three numbers a
-        row. Raises UsageError where the rows cannot be read again.
-        """
-        scores = self.validation
-        if not isinstance(scores, Validation):
-            raise UsageError(f"There is no validation: {scores.reason}.")
-        if self.rows is None or not self.rows.rereadable:
-            raise UsageError("The rows cannot be read again. mae and spearman need a second pass.")
-        return held_out_scores(self.rows, self.recipe, scores)
+    def _second_pass(self, scores: Validation) -> Mapping[str, Array]:
+        return held_out_scores(self.rows or open_rows(self.source), self.recipe, scores)
 
     # ---- predicting ----
 
     def predict(self, source: Any, **how: Any) -> Any:
-        """Predictions (n,), or (n, k), for the rows of anything that `fit` takes.
+        """Predictions (n,), or (n, k) for k targets or a y of (n, 1), for the rows of anything.
 
         NaN for a row that cannot be predicted under missing="drop". Raises MissingError under
         missing="error", ColumnError for unknown columns or levels.
         """
+        if isinstance(source, list) and source and isinstance(source[0], (list, tuple)):
+            source = np.asarray(source, np.float64)
         rows = self.matching(open_rows(source, **how))
         parts = [self.predict_slab(slab) for slab in rows.slabs(self.recipe.reads)]
         k = len(self.recipe.target)
         found = np.concatenate(parts) if parts else np.empty((0, k))
-        values = found[:, 0] if k == 1 else found
+        values = found[:, 0] if k == 1 and not self.stacked else found
         return _tensor(values) if rows.native == "torch" else values
 
     def predict_slab(self, slab: Slab) -> Array:
@@ -176,8 +176,8 @@ class Fit:
             found[rows] = np.nan
         return np.asarray(found)
 
-    def _refuse_gaps(self, left: Mapping[str, Any], gaps: NDArray[np.bool_], slab: Slab) -> None:
-        bad = {reason.split("'")[1]: rows for reason, rows in left.items()}
+    def _refuse_gaps(self, left: Left, gaps: NDArray[np.bool_], slab: Slab) -> None:
+        bad: dict[str, Any] = {column: rows for (column, _), rows in left.items()}
         if not len(self.fills):
             bad |= {name: rows for name, rows in zip(self.names, gaps.T, strict=True) if rows.any()}
         if bad:
@@ -199,12 +199,7 @@ class Fit:
         """`rows` if they have the columns that the model reads; a bare array goes by position."""
         wanted = tuple(self.recipe.reads)
         if isinstance(rows, ArrayRows):
-            if len(wanted) != len(rows.names):
-                raise DataError(
-                    f"{rows.source} has {plural(len(rows.names), 'column')}; the model reads "
-                    f"{plural(len(wanted), 'column')}. An array needs them all, in their order. Check it."
-                )
-            return ArrayRows(rows.values, wanted, rows.source, native=rows.native)
+            return self._placed(rows, wanted)
         for name in wanted:
             if name not in rows.names:
                 raise DataError(
@@ -212,6 +207,17 @@ class Fit:
                     f"{did_you_mean(name, rows.names)} Rename or add it."
                 )
         return rows
+
+    def _placed(self, rows: ArrayRows, wanted: tuple[str, ...]) -> Rows:
+        """A bare array with the names of the source's columns, or of those that the model reads."""
+        for names in (self.columns, wanted):
+            if len(rows.names) == len(names):
+                return ArrayRows(rows.values, names, rows.source, native=rows.native)
+        raise DataError(
+            f"{rows.source} has {plural(len(rows.names), 'column')}; the model reads "
+            f"{plural(len(wanted), 'column')}. An array needs them all, in their order (for one row, "
+            "pass X[:1]). Check it."
+        )
 
     # ---- tables ----
 
@@ -228,20 +234,24 @@ class Fit:
     def augment(self, source: Any, **how: Any) -> Any:
         """The rows as they came with `.fitted`, and `.resid` where the target is among them."""
         rows = self.matching(open_rows(source, **how))
-        tables = [self._augmented(slab, rows) for slab in rows.slabs({**rows.kinds, **self.recipe.reads})]
-        columns = {c: [v for table in tables for v in table[c]] for c in (tables[0] if tables else {})}
-        return to_frame(columns, rows.native)
+        kinds = {**rows.kinds, **self.recipe.reads}
+        batches = [self._augmented(slab, rows) for slab in rows.slabs(kinds)]
+        made = native_table(pa.Table.from_batches(batches) if batches else pa.table({}), rows.native)
+        if hasattr(source, "index") and hasattr(made, "index") and len(made) == len(source):
+            made.index = source.index
+        return made
 
-    def _augmented(self, slab: Slab, rows: Rows) -> dict[str, list[Any]]:
-        columns = {name: column.to_pylist() for name, column in
-                   zip(slab.table().schema.names, slab.table().columns, strict=True)}  # fmt: skip
-        fitted = self.predict_slab(slab)
+    def _augmented(self, slab: Slab, rows: Rows) -> pa.RecordBatch:
+        table, fitted = slab.table(), self.predict_slab(slab)
+        columns, names = list(table.columns), list(table.schema.names)
         for j, target in enumerate(self.recipe.target):
             of = "" if len(self.recipe.target) == 1 else f".{target}"
-            columns[f".fitted{of}"] = fitted[:, j].tolist()
+            added = {f".fitted{of}": fitted[:, j]}
             if target in rows.names and rows.kinds[target] in ("number", "boolean"):
-                columns[f".resid{of}"] = (slab.matrix((target,))[:, 0] - fitted[:, j]).tolist()
-        return columns
+                added[f".resid{of}"] = slab.matrix((target,))[:, 0] - fitted[:, j]
+            columns += [arrow.numbers(values) for values in added.values()]
+            names += added
+        return pa.RecordBatch.from_arrays(columns, names=names)
 
     # ---- telling ----
 
@@ -257,6 +267,10 @@ class Fit:
     def __str__(self) -> str:
         return self.summary()
 
+    def __repr__(self) -> str:
+        targets = ", ".join(self.recipe.target)
+        return f"Fit({targets} on {plural(len(self.names), 'feature')}, {plural(self.solution.n, 'row')})"
+
     def _as_came(self, value: Array) -> Any:
         return _tensor(value) if self.native == "torch" else value
 
@@ -269,4 +283,4 @@ def _one(values: Array) -> Any:
 def _tensor(values: Array) -> Any:
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(values))
+    return torch.from_numpy(np.array(values))

@@ -8,16 +8,18 @@ called fit.py: importing a module of that name would put it in the place of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from leastwise import arrow
 from leastwise.errors import (
     DataError,
     MissingError,
     MomentsError,
+    SequenceError,
     UsageError,
     did_you_mean,
     listed,
@@ -26,16 +28,16 @@ from leastwise.errors import (
 from leastwise.fitted import Fit, Options, Tally
 from leastwise.folds import DEFAULT, FoldPlan, enough
 from leastwise.look import Look, look
-from leastwise.moments import Moments, first_shift
+from leastwise.moments import Moments, first_shift, settled_shift
 from leastwise.numerics import Array
 from leastwise.recipe import Recipe, explain_missing
 from leastwise.rows import Rows, Slab, open_rows
-from leastwise.rows.memory import StreamRows
 from leastwise.sequences import clean, relatives
 from leastwise.solve import Solution, least_squares
 from leastwise.terms import Number
 
-MOST_FOLDS = 10_000
+MOST_FOLDS = 1_000
+FEW = 100  # rows up to which folds by hash would come out uneven, or empty
 OPENING = ("columns", "delimiter", "encoding", "multiline", "labels")
 
 
@@ -65,10 +67,12 @@ def fit(
     >>> round(float(line.coef[0]), 12), round(line.intercept, 12)
     (2.0, 1.0)
     """
+    _check_kinds(target, recipe, options)
     if isinstance(source, Moments):
-        return _fit_moments(source, target, options or Options(), common)
+        return _fit_moments(source, target, recipe, options or Options(), common)
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
-    moments, tally = _condense(rows, asked, chosen)
+    plan, unscored = _plan(rows, asked, chosen, alone=True)
+    moments, tally = _condense(rows, asked, chosen, plan)
     _check_used(rows, tally)
     solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
     _check_target(moments, solution)
@@ -76,7 +80,11 @@ def fit(
     _check_folds(moments, solution, chosen)
     fills = moments.mean[: len(moments.names)] if asked.missing == "mean" else np.empty(0)
     notes = (*rows.notes, *asked.notes)
-    return Fit(asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes, rows)
+    columns = tuple(name for name in rows.names if name not in rows.targets)
+    return Fit(
+        asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes,
+        columns=columns, stacked=rows.stacked, unscored=unscored, rows=rows,
+    )  # fmt: skip
 
 
 def condense(
@@ -89,49 +97,43 @@ def condense(
 ) -> Moments:
     """The one pass: the Moments of `source`, per fold where folds are made. Arguments as `fit`."""
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
-    return _condense(rows, asked, chosen)[0]
+    plan, _ = _plan(rows, asked, chosen, alone=False)
+    return _condense(rows, asked, chosen, plan)[0]
 
 
 def _prepared(
     source: Any, target: Any, recipe: Recipe | None, options: Options | None, common: dict[str, Any]
 ) -> tuple[Rows, Recipe, Options]:
     """The source opened and the recipe settled, with shorthand keywords put where they belong."""
-    if target is not None and not isinstance(target, (str, list, tuple)):
-        raise UsageError(
-            f"target is {type(target).__name__}; the name of a column is needed. To fit arrays, pass them "
-            "as one pair: fit((X, y))."
-        )
-    for what, kind in ((recipe, Recipe), (options, Options)):
-        if what is not None and not isinstance(what, kind):
-            raise UsageError(
-                f"{kind.__name__.lower()}={what!r} is no {kind.__name__}. Make one, or leave it."
-            )
-    said: dict[str, Any] = {} if target is None else {"target": target}
+    _check_kinds(target, recipe, options)
     of = {cls: {f.name for f in fields(cls)} for cls in (Recipe, Options)}
     of[Recipe] -= {"terms", "filled", "notes"}
     known = {*OPENING, *of[Recipe], *of[Options]}
     for name in common:
         if name not in known:
             raise UsageError(f"There is no option {name!r}. {did_you_mean(name, sorted(known))}")
-    rows = open_rows(source, **{k: v for k, v in common.items() if k in OPENING})
-    asked = replace(recipe or Recipe(), **said, **{k: v for k, v in common.items() if k in of[Recipe]})
+    said = {k: v for k, v in common.items() if k in of[Recipe]}
+    said |= {} if target is None else {"target": target}
     chosen = replace(options or Options(), **{k: v for k, v in common.items() if k in of[Options]})
-    if "sequence" in rows.names and asked.sequence is None and _is_fasta(rows):
-        asked = replace(asked, sequence="sequence")
-    settled = asked if asked.terms else asked.settled(rows)
-    return rows, settled, chosen
-
-
-def _is_fasta(rows: Rows) -> bool:
-    return rows.source.removesuffix(".gz").endswith((".fasta", ".fa", ".faa", ".fas"))
+    rows = open_rows(source, **{k: v for k, v in common.items() if k in OPENING})
+    if recipe is not None and recipe.terms:
+        if said:
+            raise UsageError(
+                f"The recipe is settled, and {listed(said)} came beside it. Change the recipe that was "
+                "asked (before settling), or leave the keywords out."
+            )
+        return rows, recipe, chosen
+    asked = replace(recipe or Recipe(), **said)
+    if rows.sequence is not None and asked.sequence is None:
+        asked = replace(asked, sequence=rows.sequence)
+    return rows, asked.settled(rows), chosen
 
 
 # ---- the pass ----
 
 
-def _condense(rows: Rows, recipe: Recipe, options: Options) -> tuple[Moments, Tally]:
+def _condense(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -> tuple[Moments, Tally]:
     """All rows as moments, dealt to folds, and the account of them."""
-    plan = _plan(rows, recipe, options)
     shift = _first_shift(rows, recipe)
 
     def step(slab: Slab) -> tuple[Moments, Tally]:
@@ -164,22 +166,25 @@ def _condense(rows: Rows, recipe: Recipe, options: Options) -> tuple[Moments, Ta
 
 
 def _first_shift(rows: Rows, recipe: Recipe) -> Array:
-    """What the moments are taken about: the means of the first rows that can be used."""
-    slabs: Iterator[Slab] = rows.slabs(recipe.reads_all)
-    if isinstance(rows, StreamRows):
-        ahead = rows.peek()
-        slabs = iter([ahead] if ahead is not None else [])
-    for slab in slabs:
+    """What the moments are taken about: means of the first rows that can be used."""
+
+    def shift(slab: Slab) -> Array:
         X, _ = recipe.matrix(slab)
         w = slab.matrix((recipe.weight,))[:, 0] if recipe.weight else None
         return first_shift(X, slab.matrix(recipe.target), w)
-    return np.zeros(len(recipe.names) + len(recipe.target))
+
+    found = settled_shift(shift(slab) for slab in rows.ahead(recipe.reads_all) if slab.n)
+    return found if len(found) else np.zeros(len(recipe.names) + len(recipe.target))
 
 
-def _plan(rows: Rows, recipe: Recipe, options: Options) -> FoldPlan | None:
-    """How rows are to be dealt to folds; None for no folds."""
+def _plan(rows: Rows, recipe: Recipe, options: Options, *, alone: bool) -> tuple[FoldPlan | None, str]:
+    """How rows are to be dealt to folds, or None and why there are no folds.
+
+    `alone`: all rows are here, so that folds may be made of one size; parts that are to be added to
+    others are dealt by hashes.
+    """
     if options.folds == 0:
-        return None
+        return None, ""
     k = options.folds or DEFAULT
     if rows.n is not None and options.folds and k > max(rows.n, 2):
         raise UsageError(
@@ -188,35 +193,77 @@ def _plan(rows: Rows, recipe: Recipe, options: Options) -> FoldPlan | None:
     if k > MOST_FOLDS:
         raise UsageError(f"{k} folds are too many: each holds moments. Ask for {MOST_FOLDS} at most.")
     if recipe.together is None:
-        return FoldPlan(k, options.seed)
-    if not rows.rereadable:
-        return FoldPlan(k, options.seed, "group")
-    if recipe.group is not None:
-        sizes = look(rows, {recipe.group: "text"}).columns[recipe.group].texts
-        k = k if options.folds else min(k, len(sizes))
-        return FoldPlan.of_groups(sizes, k, options.seed) if k > 1 else None
-    texts, labels = _kin(rows, recipe)
-    k = k if options.folds else min(k, len(set(labels)))
-    return FoldPlan.of_kin(texts, labels, k, options.seed) if k > 1 else None
+        few = _few_hashes(rows, recipe, options) if alone and rows.rereadable else None
+        return FoldPlan(k, options.seed) if few is None else FoldPlan.of_few(few, k, options.seed), ""
+    if not rows.rereadable or (recipe.group is not None and not alone):
+        return FoldPlan(k, options.seed, "group"), ""
+    sizes = _sizes(rows, recipe)
+    labels = list(sizes) if recipe.group is not None else _kin(list(sizes), rows, recipe)
+    groups = len(set(labels))
+    if groups < 2 and not options.folds:
+        what = "rows are of one group" if recipe.group else "sequences are related: they make one group"
+        way = "another column" if recipe.group else "a column (for variants: the position)"
+        return None, f"all {what}; name {way} with group= (--group)"
+    k = k if options.folds else min(k, groups)
+    return FoldPlan.of_kin(sizes, labels, k, options.seed), ""
 
 
-def _kin(rows: Rows, recipe: Recipe) -> tuple[list[str], list[int]]:
-    """All distinct sequences of the source, and the group of relatives that each is in."""
-    name = recipe.sequence or ""
-    seen: list[str] = rows.reduce(
-        lambda slab: slab.texts(name).drop_null().unique().to_pylist(),
-        lambda a, b: a + b,
-        [],
-        columns={name: "text"},
-    )
-    texts = list(dict.fromkeys(seen))
-    kept = clean(texts, unknown=recipe.unknown).kept
-    texts = [texts[i] for i in kept]
+def _few_hashes(rows: Rows, recipe: Recipe, options: Options) -> NDArray[np.uint64] | None:
+    """The contents (n,) of a source of few rows; None where there are many."""
+    found: list[NDArray[np.uint64]] = []
+    for slab in rows.ahead(recipe.reads_all):
+        if slab.n + sum(map(len, found)) > FEW:
+            return None
+        try:
+            found.append(FoldPlan(2, options.seed).hashes(recipe.block(slab)))
+        except MissingError:
+            return None  # told with all its counts by the pass
+    return np.concatenate(found) if found else None
+
+
+def _sizes(rows: Rows, recipe: Recipe) -> dict[str, int]:
+    """How many rows with a target each group (or sequence) has."""
+    name = recipe.together or ""
+    kinds = {n: k for n, k in recipe.reads_all.items() if n == name or n in recipe.target}
+
+    def step(slab: Slab) -> Look:
+        texts = slab.texts(name)
+        if recipe.missing != "error":
+            texts = texts.filter(arrow.numbers(np.isfinite(slab.matrix(recipe.target)).all(axis=1)))
+        return Look.of_texts(name, texts)
+
+    found = rows.reduce(step, Look.__add__, Look(), columns=kinds)
+    return dict(found.columns[name].texts) if name in found.columns else {}
+
+
+def _kin(texts: list[str], rows: Rows, recipe: Recipe) -> list[str]:
+    """The group of relatives that each sequence is in."""
     policy = "mask" if recipe.unknown == "drop" else recipe.unknown
-    return texts, relatives(texts, unknown=policy).tolist()
+    kept = clean(texts, unknown="drop").kept if recipe.unknown == "drop" else np.arange(len(texts))
+    try:
+        labels = relatives([texts[i] for i in kept], unknown=policy).tolist()
+    except SequenceError:  # told with its row of the source, where it can be found
+        rows.reduce(lambda slab: len(recipe.matrix(slab)[1]), max, 0, columns=recipe.reads)
+        raise
+    group = dict(zip(kept.tolist(), labels, strict=True))
+    return [f"kin {group[i]}" if i in group else f"alone {i}" for i in range(len(texts))]
 
 
 # ---- checks ----
+
+
+def _check_kinds(target: Any, recipe: Any, options: Any) -> None:
+    """What cannot be a target, a recipe or options at all."""
+    if target is not None and not isinstance(target, (str, list, tuple)):
+        raise UsageError(
+            f"target is {type(target).__name__}; the name of a column is needed. To fit arrays, pass them "
+            "as one pair: fit((X, y))."
+        )
+    for what, kind in ((recipe, Recipe), (options, Options)):
+        if what is not None and not isinstance(what, kind):
+            raise UsageError(
+                f"{kind.__name__.lower()}={what!r} is no {kind.__name__}. Make one, or leave it."
+            )
 
 
 def _check_used(rows: Rows, tally: Tally) -> None:
@@ -261,25 +308,40 @@ def _check_folds(moments: Moments, solution: Solution, options: Options) -> None
         )
 
 
-def _fit_moments(moments: Moments, target: Any, options: Options, common: dict[str, Any]) -> Fit:
+def _fit_moments(
+    moments: Moments, target: Any, recipe: Recipe | None, options: Options, common: dict[str, Any]
+) -> Fit:
     """A fit from moments alone: no row is read."""
     known = {f.name for f in fields(Options)}
-    odd = sorted(set(common) - known)
+    odd = sorted(set(common) - known) + ["recipe"] * (recipe is not None)
     if odd:
-        raise UsageError(f"Moments are past {listed(odd)}: those belong to the rows. Leave them out.")
-    chosen = replace(options, **common)
+        raise UsageError(
+            f"Moments are past {listed(odd)}: only {listed(known - {'progress'})} apply. Leave them out."
+        )
+    chosen, plan = replace(options, **common), moments.plan
+    made = {"folds": plan.k if plan else None, "seed": plan.seed if plan else 0}
+    for name, has in made.items():
+        if name in common and chosen.folds != 0 and getattr(chosen, name) != has:
+            raise UsageError(
+                f"These moments were made with {name}={has}, not {common[name]}. Condense anew."
+            )
     if moments.n == 0:
         raise MomentsError("These moments hold no rows. Add some first.")
-    if target is not None and (target,) != moments.targets and target != moments.targets:
+    if target is not None and (target if isinstance(target, str) else tuple(target)) not in (
+        moments.targets,
+        *moments.targets[: len(moments.targets) == 1],
+    ):
         raise UsageError(f"These moments have the target {listed(moments.targets)}, not {target!r}.")
     solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
     _check_target(moments, solution)
+    _check_tiny(moments, solution)
     _check_folds(moments, solution, chosen)
-    recipe = Recipe(
+    asked = Recipe(
         target=moments.targets,
         terms=tuple(Number(name) for name in moments.names),
         filled=moments.filled,
         missing="mean" if moments.filled else "error",
     )
     fills = moments.mean[: len(moments.names)] if moments.filled else np.empty(0)
-    return Fit(recipe, chosen, solution, Tally(moments.n), "moments", moments, fills, "pyarrow")
+    notes = ("fitted from moments: rows that were dropped before are not counted",)
+    return Fit(asked, chosen, solution, Tally(moments.n), "moments", moments, fills, "", notes)

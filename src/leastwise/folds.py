@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise import arrow
-from leastwise.errors import MomentsError, UsageError, plural
+from leastwise.errors import DataError, MomentsError, UsageError, plural
 from leastwise.moments import Moments
 from leastwise.numerics import Array, content_hash, one_blas_thread, spearman
 from leastwise.recipe import Recipe
@@ -67,26 +67,46 @@ class FoldPlan:
         return cls(k, seed, "group", len(places), _digest(places), places)
 
     @classmethod
-    def of_kin(cls, texts: list[str], labels: list[int], k: int, seed: int) -> FoldPlan:
-        """Texts (sequences) dealt by the group that `labels` gives each of them."""
-        sizes = Counter(str(label) for label in labels)
+    def of_few(cls, hashes: NDArray[np.uint64], k: int, seed: int) -> FoldPlan:
+        """Few rows, by content: the distinct hashes in order, dealt one after the other to each fold."""
+        places = {str(h): i % k for i, h in enumerate(np.unique(hashes).tolist())}
+        return cls(k, seed, "content", 0, _digest(places), places)
+
+    @classmethod
+    def of_kin(cls, rows: Mapping[str, int], labels: list[str], k: int, seed: int) -> FoldPlan:
+        """Texts (with how many rows each has) dealt by the group that `labels` gives each of them."""
+        sizes: Counter[str] = Counter()
+        for label, count in zip(labels, rows.values(), strict=True):
+            sizes[label] += count
         dealt = cls.of_groups(sizes, k, seed).places
-        places = {text: dealt[str(label)] for text, label in zip(texts, labels, strict=True)}
+        places = {text: dealt[label] for text, label in zip(rows, labels, strict=True)}
         return cls(k, seed, "group", len(sizes), _digest(places), places)
 
     def deal(self, block: Block) -> NDArray[np.int64]:
         """The fold (n,) of each row of a block."""
+        if not block.n:
+            return np.zeros(0, np.int64)
         if self.by == "content":
-            hashes = content_hash([block.X, block.Y], self.seed)
-            return (hashes % np.uint64(self.k)).astype(np.int64)
-        if self.table and not self.places:
-            raise MomentsError(
-                "How groups were dealt to folds is not kept in the file, only its digest. New rows "
-                "cannot be dealt alike. Condense all rows again."
-            )
+            hashes = self.hashes(block)
+            if not self.table:
+                return (hashes % np.uint64(self.k)).astype(np.int64)
+            self._refuse_lost_table()
+            return np.array([self.fold_of(str(h)) for h in hashes.tolist()], np.int64)
+        self._refuse_lost_table()
         encoded = pc.dictionary_encode(block.group)
         folds = [self.fold_of(g) for g in encoded.dictionary.to_pylist()]
         return np.array([*folds, 0], np.int64)[arrow.values(encoded.indices)]
+
+    def hashes(self, block: Block) -> NDArray[np.uint64]:
+        """The content of each row as a number (n,)."""
+        return content_hash([block.X, block.Y], self.seed)
+
+    def _refuse_lost_table(self) -> None:
+        if self.table and not self.places:
+            raise MomentsError(
+                "How rows were dealt to folds is not kept in the file, only its digest. New rows "
+                "cannot be dealt alike. Condense all rows again."
+            )
 
     def fold_of(self, group: str) -> int:
         return self.places.get(group, _hash_text(group, self.seed) % self.k)
@@ -110,14 +130,15 @@ def _hash_text(text: str, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}:{text}".encode(), digest_size=8).digest())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Validation:
     """Scores on rows that the model had not seen, fold by fold: arrays (K,), or (K, k) for k targets.
 
     `mse`, `rmse`, `r2` on the held-out fold; `train_*` on the rest, with the same coefficients (the
     difference is the generalisation gap); `mean_*` for always answering the training mean.
     `left_out` counts columns that did not vary (or depended on others) in the training part.
-    `mae` and `spearman` need every prediction: a second pass (`held_out_scores`).
+    `mae` and `spearman` need every prediction: they are made by a second pass over the rows when they
+    are first asked for, and UsageError is raised where the rows cannot be read again.
     """
 
     plan: FoldPlan
@@ -132,6 +153,9 @@ class Validation:
     coef: Array  # (K, k, p)
     intercept: Array  # (K, k)
     fills: Array  # (K, len(filled)): what missing numbers were replaced by, in units of the data
+    again: Callable[[Validation], Mapping[str, Array]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @property
     def k(self) -> int:
@@ -149,6 +173,25 @@ class Validation:
     def mean_rmse(self) -> Array:
         return np.sqrt(self.mean_mse)
 
+    @cached_property
+    def held_out(self) -> Mapping[str, Array]:
+        """`mae` and `spearman`, (K,) or (K, k), by the second pass."""
+        if self.again is None:
+            raise UsageError("The rows cannot be read again. mae and spearman need a second pass.")
+        return self.again(self)
+
+    @property
+    def mae(self) -> Array:
+        return self.held_out["mae"]
+
+    @property
+    def spearman(self) -> Array:
+        return self.held_out["spearman"]
+
+    def __repr__(self) -> str:
+        mean, spread = self.over_folds("r2")
+        return f"Validation({self.k} folds by {self.plan.by}: r2 {mean} ± {spread})"
+
     def over_folds(self, name: str) -> tuple[Array, Array]:
         """Mean and standard deviation of a score over the folds, each () or (k,)."""
         values = getattr(self, name)
@@ -165,7 +208,13 @@ class NoValidation:
         return False
 
 
-def validate(moments: Moments, solution: Solution, *, rank: str = "drop") -> Validation:
+def validate(
+    moments: Moments,
+    solution: Solution,
+    *,
+    rank: str = "drop",
+    again: Callable[[Validation], Mapping[str, Array]] | None = None,
+) -> Validation:
     """Scores on each fold by the model of the others. Cost: K solves, no row is read.
 
     Every fold's model uses the columns that the whole fit kept; what does not vary in a training
@@ -177,7 +226,7 @@ def validate(moments: Moments, solution: Solution, *, rank: str = "drop") -> Val
     if len(moments.targets) == 1:
         scores = ("mse", "r2", "train_mse", "train_r2", "mean_mse", "mean_r2")
         stacked |= {name: stacked[name][:, 0] for name in scores}
-    return Validation(plan=moments.plan, **stacked)
+    return Validation(plan=moments.plan, **stacked, again=again)
 
 
 def _one_fold(moments: Moments, f: int, solution: Solution, rank: str) -> dict[str, Any]:
@@ -193,7 +242,7 @@ def _one_fold(moments: Moments, f: int, solution: Solution, rank: str) -> dict[s
     unseen = held.imputed(gaps)
     sse = squared_error(unseen, fit.coef, fit.intercept)
     p = len(moments.names)
-    centre = known.mean[p:] if solution.fits_intercept else np.zeros(len(moments.targets))
+    centre = known.mean[p:]
     sse_mean = squared_error(unseen, np.zeros_like(fit.coef), centre)
     weight = unseen.weight
     around = np.diagonal(unseen.comoment)[p:]
@@ -202,7 +251,7 @@ def _one_fold(moments: Moments, f: int, solution: Solution, rank: str) -> dict[s
         "mse": sse / weight,
         "r2": _r2(sse, around),
         "train_mse": fit.mse,
-        "train_r2": fit.r2,
+        "train_r2": _r2(fit.rss, np.diagonal(known.comoment)[p:]),
         "mean_mse": sse_mean / weight,
         "mean_r2": _r2(sse_mean, around),
         "left_out": int(solution.kept.sum() - fit.kept[solution.kept].sum()),
@@ -230,7 +279,7 @@ def enough(moments: Moments, solution: Solution) -> str:
     if smallest <= needed:
         return (
             f"a training part of {plural(smallest, 'row')} cannot carry "
-            f"{plural(needed, 'coefficient')}; more rows, fewer columns or a penalty are needed"
+            f"{plural(needed, 'coefficient')}; more rows or fewer columns are needed"
         )
     return ""
 
@@ -238,25 +287,36 @@ def enough(moments: Moments, solution: Solution) -> str:
 def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[str, Array]:
     """`mae` and `spearman` of each fold, (K,) or (K, k), from predictions by the other folds' model.
 
-    A second pass over the rows. Memory: three numbers a row.
+    A second pass over the rows. Memory: four numbers a row. mae weighs the rows as mse does;
+    Spearman's correlation does not weigh. Raises DataError where the rows are no longer those that
+    the moments were made of.
     """
-    plan = scores.plan
-
-    Part = tuple[NDArray[np.int64], Array, Array]
+    Part = tuple[NDArray[np.int64], Array, Array, Array]
 
     def step(slab: Slab) -> list[Part]:
         block = recipe.block(slab)
-        fold = plan.deal(block)
-        return [(fold, np.asarray(block.Y, np.float64), _predict_held_out(block, fold, recipe, scores))]
+        fold = scores.plan.deal(block)
+        w = np.ones(block.n) if block.w is None else block.w
+        Y = np.asarray(block.Y, np.float64)
+        return [(fold, w, Y, _predict_held_out(block, fold, recipe, scores))]
 
     none: list[Part] = []
     parts = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
-    fold, Y, guess = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    folds = [fold == f for f in range(plan.k)]
-    mae = np.array([np.abs(Y[here] - guess[here]).mean(axis=0) for here in folds])
+    fold, w, Y, guess = (np.concatenate([part[i] for part in parts]) for i in range(4))
+    folds = [fold == f for f in range(scores.k)]
+    off = Y - guess
+    mse = np.array([_average(off[here] ** 2, w[here]) for here in folds])
+    mae = np.array([_average(np.abs(off[here]), w[here]) for here in folds])
     rho = np.array([[spearman(Y[here, j], guess[here, j]) for j in range(Y.shape[1])] for here in folds])
+    known = scores.mse.reshape(mse.shape)
+    if not np.allclose(mse, known, rtol=1e-3, atol=1e-9 * float(np.max(scores.mean_mse))):
+        raise DataError("The rows are not those that were fitted. Fit again before scoring.")
     one = Y.shape[1] == 1
     return {"mae": mae[:, 0] if one else mae, "spearman": rho[:, 0] if one else rho}
+
+
+def _average(values: Array, w: Array) -> Array:
+    return np.asarray((w @ values) / w.sum())
 
 
 def _predict_held_out(block: Block, fold: NDArray[np.int64], recipe: Recipe, scores: Validation) -> Array:

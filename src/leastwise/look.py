@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise import arrow
 from leastwise.rows.block import Kind, Rows, Slab
 
-MOST_LEVELS = 100_000  # texts of one column that are kept count of; beyond, the count is cut off
+MOST_TEXTS = 1_000_000  # texts of one column that are kept count of; beyond, the count is cut off
 NOWHERE = 1 << 62
 HUGE = 1e150  # beyond, sums of squares leave float64
 
@@ -37,7 +38,7 @@ class Column:
     def __add__(self, other: Column) -> Column:
         texts = dict(self.texts)
         for text, count in other.texts.items():
-            if text in texts or len(texts) < MOST_LEVELS:
+            if text in texts or len(texts) < MOST_TEXTS:
                 texts[text] = texts.get(text, 0) + count
         return Column(
             self.missing + other.missing,
@@ -70,6 +71,11 @@ class Look:
         seen = {name: _seen_as[kind](slab, name) for name, kind in kinds.items()}
         return cls(slab.n, seen)
 
+    @classmethod
+    def of_texts(cls, name: str, texts: pa.Array) -> Look:
+        """What one column of texts shows."""
+        return cls(len(texts), {name: _of_texts(texts, 0)})
+
 
 def look(rows: Rows, kinds: Mapping[str, Kind]) -> Look:
     """One pass over the columns in `kinds`, read as what `kinds` says they are."""
@@ -77,9 +83,12 @@ def look(rows: Rows, kinds: Mapping[str, Kind]) -> Look:
 
 
 def _texts(slab: Slab, name: str) -> Column:
-    texts = slab.texts(name)
+    return _of_texts(slab.texts(name), slab.first)
+
+
+def _of_texts(texts: pa.Array, before: int) -> Column:
     counts = {c["values"]: c["counts"] for c in pc.value_counts(texts.drop_null()).to_pylist()}
-    missing, first = _count(arrow.nulls(texts), slab.first)
+    missing, first = _count(arrow.nulls(texts), before)
     return Column(missing, first, texts=counts)
 
 

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.errors import MissingError, MomentsError
+from leastwise.errors import MissingError, MomentsError, plural
 from leastwise.numerics import EPS, Array, block_rows, gram
 from leastwise.rows.block import Slab, checked_weights
 from leastwise.rows.memory import paired
@@ -118,7 +118,7 @@ def _grown(size: Array, columns: NDArray[np.intp], by: NDArray[np.intp], factor:
 Part = Dense | Thin
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Moments:
     """Counts, sums and co-moments of features and targets, whole or fold by fold.
 
@@ -168,11 +168,14 @@ class Moments:
         rows = paired(X, y)
         names, targets = rows.names[: -len(rows.targets)], rows.targets
         w = None if weight is None else checked_weights(np.asarray(weight, np.float64), rows.n or 0)
-        first = next(rows.slabs(), None)
-        if first is None:
+        if not rows.n:
             return cls.empty(names, targets)
-        some = None if w is None else w[: first.n]
-        shift = first_shift(first.matrix(names), first.matrix(targets), some)
+        shift = settled_shift(
+            first_shift(
+                s.matrix(names), s.matrix(targets), None if w is None else w[s.first : s.first + s.n]
+            )
+            for s in rows.slabs()
+        )
 
         def step(slab: Slab) -> Moments:
             part = None if w is None else w[slab.first : slab.first + slab.n]
@@ -238,6 +241,11 @@ class Moments:
                 "(in one of the folds). Take away only what was added."
             )
         if self.n == other.n:
+            if not np.isclose(self.weight, other.weight):
+                raise MomentsError(
+                    f"Weight {other.weight:g} of {self.weight:g} cannot be taken away from rows that stay. "
+                    "Take whole rows away."
+                )
             return Moments.empty(self.names, self.targets, filled=self.filled, plan=self.plan)
         if other.n == 0:
             return self
@@ -261,6 +269,11 @@ class Moments:
         centre = self._centre()  # neither one's shift: equality does not depend on who is asked
         mine, theirs = self.about(centre), other.about(centre)
         return all(_close(a, b) for a, b in zip(mine.parts, theirs.parts, strict=True))
+
+    def __repr__(self) -> str:
+        folds = f", {len(self.parts)} folds" if self.plan is not None else ""
+        columns = f"{', '.join(self.targets)} on {plural(len(self.names), 'column')}"
+        return f"Moments({plural(self.n, 'row')} of {columns}{folds})"
 
     __hash__ = None  # type: ignore[assignment]  # equality is to 12 digits
 
@@ -372,16 +385,33 @@ class Moments:
 
 
 def first_shift(X: NDArray[Any], Y: NDArray[Any], w: Array | None = None) -> Array:
-    """A shift (p + k,) near the middle of the first rows that count: means of what is finite, else 0."""
-    rows: Any = slice(0, block_rows(X.shape[1] + Y.shape[1]))
-    if w is not None:
-        rows = np.flatnonzero(w > 0)[rows]
-    first = np.column_stack([X[rows], Y[rows]]).astype(np.float64)
-    w = np.ones(len(first)) if w is None else w[rows]
-    finite = np.isfinite(first)
+    """A shift (p + k,) near the middle of these rows: means of what is finite and counts, NaN for none."""
+    some: Any = slice(None) if w is None else np.flatnonzero(w > 0)
+    rows = block_rows(X.shape[1] + Y.shape[1])
+    first = np.column_stack([X[some][:rows], Y[some][:rows]]).astype(np.float64)
+    means = _finite_means(first, None if w is None else w[some][:rows])
+    for j in np.flatnonzero(np.isnan(means)):  # nothing in the first of them: the rest of this column
+        column = X[some, j] if j < X.shape[1] else Y[some, j - X.shape[1]]
+        means[j] = _finite_means(column[:, None].astype(np.float64), None)[0]
+    return means
+
+
+def settled_shift(shifts: Iterable[Array]) -> Array:
+    """The first value that the slabs give each column (q,); 0 for one that has none at all."""
+    known: Array | None = None
+    for shift in shifts:
+        known = shift if known is None else np.where(np.isnan(known), shift, known)
+        if not np.isnan(known).any():
+            return known
+    return np.zeros(0) if known is None else np.nan_to_num(known)
+
+
+def _finite_means(values: Array, w: Array | None) -> Array:
+    finite = np.isfinite(values)
+    w = np.ones(len(values)) if w is None else w
     with np.errstate(all="ignore"):
-        means = (w @ np.where(finite, first, 0)) / (w @ finite)
-    return np.where(np.isfinite(means), means, 0.0)
+        means = (w @ np.where(finite, values, 0)) / (w @ finite)
+    return np.where(np.isfinite(means), means, np.nan)
 
 
 def _part(
@@ -399,13 +429,16 @@ def _part(
     order: Any = "F" if X.flags.f_contiguous and not X.flags.c_contiguous else "C"
     if n == 0 or thin:
         Z = _fill(np.empty((n, 1 + q)), X, Y, w, shift, filled, rows)
-        return Thin.of(_counted(n, w, rows), _finite(Z, Z))
+        thin_part = Thin.of(_counted(n, w, rows), Z)
+        _finite(thin_part.size)
+        return thin_part
     total, b = np.zeros((1 + q, 1 + q)), block_rows(1 + q)
     for start in range(0, n, b):
         here = slice(start, min(start + b, n)) if isinstance(rows, slice) else rows[start : start + b]
         Z = _scratch.matrix(min(b, n - start), 1 + q, order)
         total += gram(_fill(Z, X, Y, w, shift, filled, here))
-    total = _finite(total, total[:1])
+    _finite(total[0])
+    _finite(np.diagonal(total))
     return Dense(_counted(n, w, rows), total, np.diagonal(total).copy())
 
 
@@ -462,14 +495,13 @@ def _counted(n: int, w: Array | None, rows: Any) -> int:
     return n if w is None else int(np.count_nonzero(w[rows]))
 
 
-def _finite(value: Array, sums: Array) -> Array:
+def _finite(sums: Array) -> None:
     """Sums show what is not finite: no pass over the rows of its own is needed."""
-    if np.isfinite(sums).all() and np.isfinite(np.diagonal(value)).all():
-        return value
-    raise MissingError(
-        "A value is missing, infinite, or too large to be squared. Least squares needs numbers "
-        "below 1e154 everywhere. Fill, drop or rescale them."
-    )
+    if not np.isfinite(sums).all():
+        raise MissingError(
+            "A value is missing, infinite, or too large to be squared. Least squares needs numbers "
+            "below 1e154 everywhere. Fill, drop or rescale them."
+        )
 
 
 def _close(a: Part, b: Part) -> bool:

@@ -6,6 +6,7 @@ Nothing here knows of rows, columns' names or models.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,9 +42,10 @@ def block_rows(q: int) -> int:
 
 
 def workers() -> int:
-    """How many threads may multiply at once: the processors that this process may use."""
+    """How many threads may multiply at once: LEASTWISE_THREADS, else the processors we may use."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, int(os.environ.get("LEASTWISE_THREADS", count or 1)))
+    asked = os.environ.get("LEASTWISE_THREADS", "")
+    return max(1, int(asked) if asked.isdigit() else count or 1)
 
 
 @contextmanager
@@ -51,8 +53,28 @@ def one_blas_thread() -> Iterator[None]:
     """Inside, BLAS uses one thread: tall, thin products gain by many workers, not by many BLAS threads."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _blas.lock:  # the setting is the whole process's: the first in sets it, the last out restores it
+        if _blas.inside == 0:
+            _blas.limits = threadpool_limits(limits=1, user_api="blas")
+        _blas.inside += 1
+    try:
         yield
+    finally:
+        with _blas.lock:
+            _blas.inside -= 1
+            if _blas.inside == 0:
+                _blas.limits.restore_original_limits()
+
+
+class _Blas:
+    """Who is inside `one_blas_thread`, over all threads."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.limits: Any = None
+
+
+_blas = _Blas()
 
 
 def content_hash(matrices: Sequence[NDArray[Any]], seed: int) -> NDArray[np.uint64]:

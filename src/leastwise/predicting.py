@@ -19,7 +19,7 @@ from leastwise.errors import ColumnError, UsageError, listed, plural
 from leastwise.fitted import Fit
 from leastwise.rows import Rows, open_rows
 from leastwise.rows.block import ArrowSlab, Kind, Slab
-from leastwise.rows.delimited import CsvRows
+from leastwise.rows.faults import MISSING
 
 WRITTEN = (".csv", ".parquet", ".pq")
 Write = Callable[[pa.RecordBatch], None]
@@ -69,11 +69,9 @@ def _added(fit: Fit, rows: Rows) -> list[str]:
 def _predicted(fit: Fit, rows: Rows, added: list[str]) -> Iterator[pa.RecordBatch]:
     """The slabs as they came, with predictions; a text file's columns all stay text."""
     reads = fit.recipe.reads
-    is_text = isinstance(rows, CsvRows)
-    kinds: Mapping[str, Kind] = dict.fromkeys(rows.names, "text") if is_text else {**rows.kinds, **reads}
-    for slab in rows.slabs(kinds):
+    for slab in rows.cells() if rows.is_text else rows.slabs({**rows.kinds, **reads}):
         table = slab.table()
-        found = fit.predict_slab(_typed(slab, rows, reads) if is_text else slab)
+        found = fit.predict_slab(_typed(slab, rows, reads) if rows.is_text else slab)
         columns = [arrow.numbers(values, np.isnan(values)) for values in found.T]
         yield pa.RecordBatch.from_arrays([*table.columns, *columns], names=[*table.schema.names, *added])
 
@@ -85,6 +83,9 @@ def _typed(slab: Slab, rows: Rows, reads: Mapping[str, Kind]) -> Slab:
     arrays = []
     for name, kind in kinds.items():
         column = slab.table().column(name)
+        trimmed = pc.utf8_trim_whitespace(column) if kind != "text" else column
+        none = pc.is_in(trimmed, arrow.texts(sorted(MISSING)))
+        column = pc.if_else(none, arrow.texts([None])[0], trimmed)
         try:
             arrays.append(pc.cast(pc.utf8_lower(column) if kind == "boolean" else column, to[kind]))
         except pa.ArrowInvalid as error:
@@ -142,9 +143,17 @@ def _write_csv(file: BinaryIO, batch: pa.RecordBatch) -> None:
     if not batch.num_rows:
         return
     comma, nothing = arrow.texts([",", ""])
-    cells = [pc.fill_null(_quoted(pc.cast(column, pa.string())), nothing) for column in batch.columns]
+    cells = [pc.fill_null(_quoted(_as_texts(column)), nothing) for column in batch.columns]
     lines = pc.binary_join_element_wise(*cells, comma) if len(cells) > 1 else cells[0]
     file.write(("\n".join(lines.to_pylist()) + "\n").encode())
+
+
+def _as_texts(column: pa.Array) -> pa.Array:
+    """Any column as text; lists and records as JSON."""
+    try:
+        return pc.cast(column, pa.string())
+    except pa.ArrowNotImplementedError:
+        return arrow.texts([json.dumps(value, default=str) for value in column.to_pylist()])
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
@@ -163,4 +172,5 @@ def _quote(text: str | None) -> str | None:
 
 def _write_json(batch: pa.RecordBatch) -> None:
     for row in batch.to_pylist():
-        sys.stdout.write(json.dumps(row, default=str) + "\n")
+        plain = {name: None if value != value else value for name, value in row.items()}  # NaN is not JSON
+        sys.stdout.write(json.dumps(plain, default=str) + "\n")

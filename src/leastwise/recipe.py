@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from types import NoneType
 from typing import Any
 
@@ -23,6 +24,7 @@ from leastwise.errors import (
     ColumnError,
     DataError,
     KindError,
+    MissingError,
     UsageError,
     did_you_mean,
     listed,
@@ -31,6 +33,7 @@ from leastwise.errors import (
 from leastwise.look import Column, Look, look
 from leastwise.numerics import Array
 from leastwise.rows.block import Block, Kind, Rows, Slab, checked_weights
+from leastwise.rows.memory import check_names
 from leastwise.terms import Left, Term
 
 POLICIES: dict[str, tuple[str, ...]] = {
@@ -107,13 +110,20 @@ class Recipe:
         made = [asked._term(c, kinds[c], rows, seen) for c in chosen]
         first = (terms.Sequence(asked.sequence, asked.unknown),) if asked.sequence else ()
         notes = [note for _, note in made if note]
+        if len(notes) > 5:
+            notes = [f"{len(notes)} columns of texts became indicators against their first level"]
         done = replace(
             asked, terms=(*first, *(t for t, _ in made)), notes=tuple(asked._unused(rows, chosen) + notes)
         )
+        check_names(done.names, f"The features of {rows.source}")
         if not done.names:
-            raise ColumnError(f"{rows.source} leaves no feature: all its columns have other roles.")
+            raise ColumnError(
+                f"{rows.source} leaves no feature: its columns have other roles or do not vary. "
+                "Name features=, or check the roles."
+            )
         gaps = {c for c in seen.columns if kinds[c] != "text" and seen.columns[c].missing}
-        places = tuple(j for j, name in enumerate(done.names) if name in gaps)
+        holed = {name for term in done.terms if term.column in gaps for name in term.names}
+        places = tuple(j for j, name in enumerate(done.names) if name in holed)
         return replace(done, filled=places if self.missing == "mean" else ())
 
     def _check_roles(self, rows: Rows) -> None:
@@ -229,11 +239,13 @@ class Recipe:
                 continue
             if len(like) >= 3 and sum(found.texts[text] for text in like) >= 0.75 * cells:
                 raise rows.faults({column: kind}) or self._odd_texts(column, kind, like, found)
-        if len(found.texts) > MOST_LEVELS:
+        if len(found.texts) > MOST_LEVELS or len(found.texts) > max(20, cells / 2):
+            kin = f" If these are proteins: sequence='{column}' (--sequence '{column}')."
             raise ColumnError(
                 f"Column '{column}' of {rows.source} has {'over ' if found.cut_off else ''}"
-                f"{len(found.texts):,} distinct texts, each of which would be a column. Leave it out with "
-                f"drop=['{column}'] (--drop '{column}'), or ask for all with categorical=['{column}']."
+                f"{len(found.texts):,} distinct texts in {cells:,} cells, and each would be a column. Leave "
+                f"it out with drop=['{column}'] (--drop '{column}'), or ask for all with "
+                f"categorical=['{column}'].{kin if _like_proteins(found.texts) else ''}"
             )
 
     def _odd_texts(self, column: str, kind: str, like: list[str], found: Column) -> ColumnError:
@@ -287,13 +299,14 @@ class Recipe:
         w = self._weights(slab)
         group = slab.texts(self.together) if self.together else None
         if group is not None and group.null_count:
-            left[f"'{self.together}' missing"] = arrow.nulls(group)
+            left[self.together or "", "missing"] = arrow.nulls(group)
         if self.missing == "error":
             _refuse_left(left, slab)
         else:
+            self._refuse_undeclared(left)
             left |= self._gaps(X, Y, w)
         if w is not None and (w == 0).any():
-            left["weight 0"] = w == 0
+            left[self.weight or "", "as its weight is 0"] = w == 0
         rows = np.arange(slab.first, slab.first + slab.n)
         out, dropped = _dropped(left, slab.n)
         if out.any():
@@ -313,19 +326,29 @@ class Recipe:
         )
         return w
 
+    def _refuse_undeclared(self, left: Left) -> None:
+        """Under "mean" a missing text is a level; declared levels must have it."""
+        for column, why in left:
+            if self.missing == "mean" and why == "missing" and column in self.levels:
+                raise ColumnError(
+                    f"Column '{column}' has missing cells, and its declared levels have no "
+                    f"'{terms.MISSING}'. Declare that level too, or pass missing='drop'."
+                )
+
     def _gaps(self, X: NDArray[Any], Y: NDArray[Any], w: Array | None) -> Left:
         """Rows whose target, weight or (under "drop") features are missing."""
         left: Left = {}
         for j, name in enumerate(self.target):
-            left[f"'{name}' missing"] = np.isnan(Y[:, j])
+            left[name, "missing"] = np.isnan(Y[:, j])
         if w is not None:
-            left[f"'{self.weight}' missing"] = np.isnan(w)
-        plain = [j for j in range(X.shape[1]) if j not in set(self.filled)]
+            left[self.weight or "", "missing"] = np.isnan(w)
+        filled = set(self.filled)
+        plain = [j for j in range(X.shape[1]) if j not in filled]
         if X.dtype.kind == "f":
             for j in plain:
                 gap = np.isnan(X[:, j])
                 if gap.any():
-                    left[f"'{self.names[j]}' missing"] = gap
+                    left[self.names[j], "missing"] = gap
         return {reason: rows for reason, rows in left.items() if rows.any()}
 
     # ---- keeping ----
@@ -351,14 +374,21 @@ def explain_missing(seen: Look, recipe: Recipe) -> DataError | None:
     }
     if recipe.missing != "error":
         del sorts["missing"]
+    elif set(sorts["missing"]) and set(sorts["missing"]) <= set(recipe.target):
+        (name, (count, first)), *_ = sorts["missing"].items()
+        return MissingError(
+            f"The target '{name}' has {plural(count, 'missing value')} in {plural(seen.n, 'row')} "
+            f"(first: row {first + 1:,}). Nothing can be learned from those rows. Leave them out with "
+            "missing='drop' (--missing drop)."
+        )
     return next((terms.missing_error(bad, what, seen.n) for what, bad in sorts.items() if bad), None)
 
 
 def _refuse_left(left: Left, slab: Slab) -> None:
     counts = {
-        reason.split("'")[1]: (int(rows.sum()), slab.first + int(np.argmax(rows)))
-        for reason, rows in left.items()
-        if reason.endswith("missing")
+        column: (int(rows.sum()), slab.first + int(np.argmax(rows)))
+        for (column, why), rows in left.items()
+        if why == "missing"
     }
     if counts:
         raise terms.missing_error(counts, "missing", slab.n)
@@ -368,10 +398,10 @@ def _dropped(left: Left, n: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
     """All rows to leave out (n,), and how many by reason, each row counted once."""
     out = np.zeros(n, bool)
     dropped: dict[str, int] = {}
-    for reason, rows in left.items():
+    for (column, why), rows in left.items():
         new = rows & ~out
         if new.any():
-            dropped[reason] = int(new.sum())
+            dropped[f"'{column}' {why}"] = int(new.sum())
             out |= rows
     return out, dropped
 
@@ -404,6 +434,13 @@ def _is_number(text: str) -> bool:
 
 
 _MARKS = str.maketrans("", "", ",$€£%' \u00a0")
+
+
+def _like_proteins(texts: Iterable[str]) -> bool:
+    """Whether texts look like amino acid sequences: long, of its letters alone."""
+    some = list(islice(texts, 20))
+    letters = set("ACDEFGHIKLMNPQRSTVWYXUBZ*")
+    return bool(some) and all(len(text) >= 10 and set(text.upper()) <= letters for text in some)
 
 
 def _is_date(text: str) -> bool:

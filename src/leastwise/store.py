@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise._version import __version__
-from leastwise.disk import whole_file
+from leastwise.disk import umask, whole_file
 from leastwise.errors import DataError, StoreError, UsageError
 from leastwise.fitted import Fit, Options, Tally
-from leastwise.folds import FoldPlan
+from leastwise.folds import FoldPlan, NoValidation, Validation
 from leastwise.moments import Dense, Moments, Part, Thin
 from leastwise.recipe import Recipe
 from leastwise.report.page import page
@@ -40,9 +41,9 @@ Tensors = dict[str, NDArray[Any]]
 def save(what: Fit | Moments, path: str | os.PathLike[str]) -> None:
     """Write a fit or moments to one file, whole or not at all.
 
-    A fit keeps its moments, so that it can be scored and reported again; but where the moments are
-    the rows themselves (fewer rows than columns) they stay out of a model file, which may be given
-    away. Raises UsageError for anything else, StoreError where it cannot be written.
+    A fit keeps its moments, so that it can be reported again; but of folds (or a whole) of no more
+    rows than columns, from which rows could be read off, they stay out of a model file, which may be
+    given away. Raises UsageError for anything else, StoreError where it cannot be written.
     """
     if isinstance(what, Fit):
         header, tensors = _of_fit(what)
@@ -143,15 +144,50 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
         "tally": {"read": fit.tally.read, "dropped": dict(fit.tally.dropped)},
         "source": fit.source,
         "native": fit.native,
+        "columns": list(fit.columns),
+        "stacked": fit.stacked,
         "notes": list(fit.notes),
         "facts": fit.facts,
     }
-    if fit.moments is not None and all(isinstance(part, Dense) for part in fit.moments.parts):
-        header["moments"], more = _moments_parts(fit.moments)
+    shared = _without_rows(fit.moments)
+    if shared is not None:
+        header["moments"], more = _moments_parts(shared)
         tensors |= more
-    return header, tensors
+    header["scores"], more = _scores(fit)
+    return header, tensors | more
 
 
+def _without_rows(moments: Moments | None) -> Moments | None:
+    """The moments that a file may carry: no part of so few rows that they could be read off it."""
+    if moments is None:
+        return None
+    enough = len(moments.shift) + 1
+    if all(isinstance(part, Dense) and part.n > enough for part in moments.parts):
+        return moments
+    if isinstance(moments.whole, Dense) and moments.n > enough:
+        return replace(moments, parts=(moments.whole,), plan=None)
+    return None
+
+
+def _scores(fit: Fit) -> tuple[dict[str, Any], Tensors]:
+    """The validation as it is: its arrays and its plan, or the reason why there is none."""
+    scores = fit.validation
+    if not isinstance(scores, Validation):
+        return {"reason": scores.reason}, {}
+    return {"plan": scores.plan.to_dict()}, {f"scores.{name}": getattr(scores, name) for name in _SCORES}
+
+
+def _read_scores(said: dict[str, Any], tensors: Tensors) -> Validation | NoValidation:
+    if "reason" in said:
+        return NoValidation(said["reason"])
+    arrays: dict[str, Any] = {name: tensors[f"scores.{name}"] for name in _SCORES}
+    return Validation(FoldPlan(**said["plan"]), **arrays)
+
+
+_SCORES = (
+    "n", "mse", "r2", "train_mse", "train_r2", "mean_mse", "mean_r2", "left_out", "coef", "intercept",
+    "fills",
+)  # fmt: skip
 _SOLUTION = (
     "names", "targets", "rank", "dropped", "constant", "method", "precision", "condition", "digits", "n",
     "weight", "fits_intercept",
@@ -176,7 +212,10 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
         tensors["fills"],
         header["native"],
         tuple(header["notes"]),
+        columns=tuple(header["columns"]),
+        stacked=header["stacked"],
     )
+    fit.__dict__["validation"] = _read_scores(header["scores"], tensors)
     fit.__dict__["facts"] = header["facts"]  # as they were told when the rows were at hand
     return fit
 
@@ -263,20 +302,28 @@ def save_run(fit: Fit, folder: Path, *, overwrite: bool = False) -> None:
         write_whole(temporary / "run.json", text.encode())
         write_whole(temporary / "report.html", page(fit.facts, created=created).encode())
         write_whole(temporary / "coefficients.csv", _table(fit))
-        temporary.chmod(0o755)
+        temporary.chmod(0o777 & ~umask())
         _take_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _take_place(new: Path, folder: Path) -> None:
-    old = None
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-        os.replace(folder, old)
-    os.replace(new, folder)
-    if old is not None:
-        shutil.rmtree(old)
+    """Put `new` where `folder` is; what else lies in the folder stays in it."""
+    if not folder.exists():
+        os.replace(new, folder)
+        return
+    for path in folder.iterdir():
+        if not (new / path.name).exists():
+            os.replace(path, new / path.name)
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+    os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError as error:
+        os.replace(old, folder)
+        raise StoreError(f"{folder} could not be replaced: {error}.") from error
+    shutil.rmtree(old)
 
 
 def _table(fit: Fit) -> bytes:

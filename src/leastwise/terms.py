@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise import arrow
-from leastwise.errors import ColumnError, KindError, MissingError, listed, plural
+from leastwise.errors import ColumnError, KindError, MissingError, SequenceError, listed, plural
 from leastwise.numerics import Array
 from leastwise.rows.block import Kind, Slab
-from leastwise.sequences.clean import clean, pack
+from leastwise.sequences.clean import Cleaned, clean, pack
 from leastwise.sequences.features import FEATURES, feature_matrix
 
 MISSING = "(missing)"  # the level of a missing text under missing="mean"
-Left = dict[str, NDArray[np.bool_]]  # reason -> rows (n,) that a term cannot fill
+Left = dict[tuple[str, str], NDArray[np.bool_]]  # (column, why) -> rows (n,) that cannot be filled
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ class Date:
             )
         stamps = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
         out[:, 0] = arrow.values(stamps) / 86_400e6
-        empty = arrow.nulls(column)
-        return {f"'{self.column}' missing": empty} if empty.any() else {}
+        return {}
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Levels:
             raise ColumnError(self._unseen_text(texts, unseen, slab.first))
         codes = np.nan_to_num(arrow.values(place))  # null, that is unseen or missing, as the reference
         out[:] = codes[:, None] == np.arange(1, len(self.levels))
-        return {f"'{self.column}' missing": empty} if empty.any() else {}
+        return {(self.column, "missing"): empty} if empty.any() else {}
 
     def _unseen_text(self, texts: pa.Array, unseen: NDArray[np.bool_], first: int) -> str:
         new = pc.unique(texts.filter(arrow.numbers(unseen))).to_pylist()
@@ -128,17 +127,29 @@ class Sequence:
         empty = arrow.nulls(texts)
         out[:] = 0.0
         if empty.all():
-            return {f"'{self.column}' missing": empty}
-        cleaned = clean(texts.drop_null().to_pylist(), unknown=self.unknown)
+            return {(self.column, "missing"): empty}
         (present,) = np.nonzero(~empty)
-        left = {f"'{self.column}' missing": empty} if empty.any() else {}
+        cleaned = self._cleaned(texts.drop_null().to_pylist(), slab.first + present)
+        left: Left = {(self.column, "missing"): empty} if empty.any() else {}
         if len(cleaned.dropped):
             lost = np.zeros(slab.n, bool)
             lost[present[cleaned.dropped]] = True
-            left[f"'{self.column}' with unknown letters"] = lost
+            left[self.column, "with unknown letters"] = lost
         if len(cleaned.kept):
             out[present[cleaned.kept]] = feature_matrix(pack(cleaned.sequences))
         return left
+
+    def _cleaned(self, texts: list[str], rows: NDArray[Any]) -> Cleaned:
+        """The sequences cleaned; an error names the row of the source that it is in."""
+        try:
+            return clean(texts, unknown=self.unknown)
+        except SequenceError as error:
+            for row, text in zip(rows, texts, strict=True):
+                try:
+                    clean([text], unknown=self.unknown)
+                except SequenceError as one:
+                    raise SequenceError(f"Row {row + 1:,}, column '{self.column}': {one}") from None
+            raise error from None
 
 
 Term = Number | Date | Levels | Sequence

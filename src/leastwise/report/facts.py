@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from leastwise._version import __version__
+from leastwise.errors import LeastwiseError
 from leastwise.folds import Validation
 from leastwise.moments import Moments
 from leastwise.recipe import Recipe
@@ -138,10 +139,13 @@ def _validation(fit: Any) -> dict[str, Any]:
         "left_out": _plain(scores.left_out),
     }
     said["by_fold"] = {name: _plain(getattr(scores, name), each=True) for name in SCORES}
-    again = fit.rows is not None and fit.rows.rereadable and fit.tally.used <= SECOND_PASS_ROWS
-    said["second_pass"] = again
-    if again:
-        said["by_fold"] |= {name: _plain(v, each=True) for name, v in fit.held_out.items()}
+    said["second_pass"] = False
+    if scores.again is not None and fit.tally.used <= SECOND_PASS_ROWS:
+        try:
+            said["by_fold"] |= {name: _plain(v, each=True) for name, v in scores.held_out.items()}
+            said["second_pass"] = True
+        except LeastwiseError as error:  # the rows are gone or changed: what the moments know stands
+            said["second_pass_failed"] = str(error)
     values = {name: np.array(v, float) for name, v in said["by_fold"].items()}
     said["mean"] = {name: _plain(v.mean(axis=0)) for name, v in values.items()}
     said["sd"] = {name: _plain(v.std(axis=0, ddof=1)) for name, v in values.items()}
@@ -178,10 +182,10 @@ def scikit_learn(recipe: Recipe, solution: Solution) -> str:
     """
     plain = "" if solution.fits_intercept else ", fit_intercept=False"
     model = f"LinearRegression(tol=0{plain})"
-    weights = f", sample_weight={recipe.weight}" if recipe.weight else ""
+    weights = f", sample_weight=table[{recipe.weight!r}]" if recipe.weight else ""
     steps = []
     if any(isinstance(t, Levels) for t in recipe.terms):
-        steps.append("OneHotEncoder(drop='first') on the text columns")
+        steps.append("OneHotEncoder(drop='first') on the columns of levels")
     if any(isinstance(t, Date) for t in recipe.terms):
         steps.append("dates as days since 1970")
     if recipe.filled:

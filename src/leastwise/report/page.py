@@ -21,11 +21,15 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
     )
     made.filters |= {"number": text.number, "with_spread": text.with_spread}
     return made.get_template("page.html").render(
-        facts=facts, created=created, how=text.how_dealt, top=_largest(facts)
+        facts=facts, created=created, how=text.how_dealt, top=_top(facts), largest=_largest(facts)
     )
 
 
-def _largest(facts: Mapping[str, Any]) -> float:
+def _largest(facts: Mapping[str, Any], most: int = 20) -> list[dict[str, Any]]:
+    """The coefficients of the largest standardised effect, the largest first."""
+    return sorted(facts["coefficients"], key=lambda row: -abs(row["standardised"] or 0.0))[:most]
+
+
+def _top(facts: Mapping[str, Any]) -> float:
     """The largest standardised effect: the full width of a bar."""
-    sizes = [abs(row["standardised"]) for row in facts["coefficients"] if row["standardised"] is not None]
-    return max(sizes, default=0.0) or 1.0
+    return abs(_largest(facts, 1)[0]["standardised"] or 0.0) or 1.0

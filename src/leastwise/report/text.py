@@ -143,10 +143,13 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     text = f"mean ± standard deviation over {scores['folds']} folds by {by}, seed {plan['seed']}"
     if scores["second_pass"]:
         text += "; MAE and Spearman by a second pass"
+    elif "second_pass_failed" in scores:
+        text += f"; no MAE and Spearman: {scores['second_pass_failed']}"
     else:
-        text += "; MAE and Spearman would take a second pass (fit.held_out)"
+        text += "; MAE and Spearman would take a second pass (fit.validation.mae, .spearman)"
     out = sum(scores["left_out"])
     if out:
+        text += "."
         were = "was" if out == 1 else "were"
         text += f"\n{plural(out, 'column')} did not vary in some training part and {were} left out there"
     return text

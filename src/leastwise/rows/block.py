@@ -200,16 +200,28 @@ class Rows:
     source: str = "rows"  # for messages and the report
     names: tuple[str, ...] = ()
     kinds: Mapping[str, Kind] = {}
+    stacked: bool = False  # whether the y of a pair came as (n, 1)
+    sequence: str | None = None  # the column that holds sequences, where the format says so
+    empty: frozenset[str] = frozenset()  # columns in which no value was seen: their kind is a guess
     targets: tuple[str, ...] = ()  # columns that came as the y of a pair (X, y)
     n: int | None = None  # rows, where known before reading
     rereadable: bool = True
+    is_text: bool = False  # whether `cells` gives text alone
     threads: int | None = None  # at most so many for the steps; None is one a processor
-    native: str = "pyarrow"  # the library whose frames the user brought, for the tables we give back
+    native: str = ""  # the library of the tables that the user brought; "" for files and arrays
     notes: tuple[str, ...] = ()  # what was found out while opening, to be told
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
         """The rows in order. `columns` names those that are wanted and as what; None wants all."""
         raise NotImplementedError
+
+    def ahead(self, columns: Mapping[str, Kind]) -> Iterator[Slab]:
+        """The first slabs, as many as are asked for, without using them up."""
+        return self.slabs(columns)
+
+    def cells(self) -> Iterator[Slab]:
+        """All columns; of a text file every cell as it was written."""
+        return self.slabs(self.kinds)
 
     def faults(self, columns: Mapping[str, Any], *, declare: bool = True) -> DataError | None:
         """What keeps `columns` from being read as these kinds, where the source can say it.

@@ -38,6 +38,7 @@ class CsvRows(Rows):
     """A delimited text file, plain or compressed (.gz, .zst, .bz2)."""
 
     threads = FILE_THREADS
+    is_text = True
 
     def __init__(
         self,
@@ -58,8 +59,11 @@ class CsvRows(Rows):
         self.delimiter = _one_character(delimiter) if delimiter else sniff(head)
         self.skipped, self.names = self._header(head, columns)
         check_names(self.names, self.source)
-        self.no_rows = len(head) < HEAD_BYTES and not _after(head, self.skipped).strip()
-        self.kinds = dict.fromkeys(self.names, "number") if self.no_rows else self._infer(head)
+        self.no_rows = len(head) < HEAD_BYTES // 8 and not _after(head, self.skipped).strip()
+        self.kinds = dict.fromkeys(self.names, "number")
+        self.empty = frozenset(self.names)
+        if not self.no_rows:
+            self.kinds = self._infer(head)
         name = DELIMITERS.get(self.delimiter, repr(self.delimiter))
         self.notes = () if self.delimiter == "," else (f"{path.name}: delimiter {name}",)
 
@@ -67,10 +71,17 @@ class CsvRows(Rows):
         wanted = self._as_they_are(columns if columns is not None else self.kinds)
         if self.no_rows:
             return
-        counted = _Counted(pa.input_stream(str(self.path), compression="detect"))
+        yield from self._read(wanted, verbatim=False)
+
+    def cells(self) -> Iterator[Slab]:
+        if not self.no_rows:
+            yield from self._read(dict.fromkeys(self.names, "text"), verbatim=True)
+
+    def _read(self, wanted: dict[str, Kind], *, verbatim: bool) -> Iterator[Slab]:
         rows = 0
         try:
-            for batch in self._reader(counted, wanted):
+            counted = _Counted(pa.input_stream(str(self.path), compression="detect"))
+            for batch in self._reader(counted, wanted, verbatim):
                 yield ArrowSlab(batch, rows)
                 rows += batch.num_rows
         except (pa.ArrowInvalid, OSError, UnicodeError) as error:
@@ -88,7 +99,7 @@ class CsvRows(Rows):
         flags = {n for n, k in columns.items() if k == "number" and self.kinds[n] == "boolean"}
         return {name: "boolean" if name in flags else kind for name, kind in columns.items()}
 
-    def _reader(self, stream: Any, wanted: Mapping[str, Kind]) -> pacsv.CSVStreamingReader:
+    def _reader(self, stream: Any, wanted: Mapping[str, Kind], verbatim: bool) -> pacsv.CSVStreamingReader:
         return pacsv.open_csv(
             stream,
             read_options=pacsv.ReadOptions(
@@ -101,7 +112,7 @@ class CsvRows(Rows):
             convert_options=pacsv.ConvertOptions(
                 column_types={n: t for n, k in wanted.items() if (t := ARROW_TYPE.get(k))},
                 include_columns=[name for name in self.names if name in wanted],
-                strings_can_be_null=True,
+                strings_can_be_null=not verbatim,
             ),
         )
 
@@ -135,12 +146,12 @@ class CsvRows(Rows):
         except OSError as error:
             raise truncation_error(self.source, str(error)) from None
         raw = raw.removeprefix(b"\xef\xbb\xbf") if self.encoding.startswith("utf") else raw
-        if len(raw) == HEAD_BYTES:
-            raw = raw[: raw.rfind(b"\n") + 1 or len(raw)]
         if b"\0" in raw and self.encoding in ("utf-8", "utf8"):
             raise encoding_error(self.source, self.encoding)
+        whole = len(raw) < HEAD_BYTES - 3
         try:
-            text = raw.decode(self.encoding)
+            text = codecs.getincrementaldecoder(self.encoding)().decode(raw, final=whole)
+            text = text if whole else text[: text.rfind("\n") + 1 or len(text)]
         except (UnicodeDecodeError, LookupError):
             raise encoding_error(self.source, self.encoding) from None
         if not text.strip():
@@ -188,11 +199,12 @@ class CsvRows(Rows):
         except pa.ArrowInvalid as error:
             raise self._explained({}, str(error)) from None
         kinds = {f.name: kind_of(f.type) for f in schema}
+        self.empty = frozenset(f.name for f in schema if pa.types.is_null(f.type))
         return {n: "text" if kind == "other" else kind for n, kind in kinds.items()}
 
 
 class _Counted:
-    """A stream that counts the line ends and the quotes that pass through it."""
+    """A stream that counts the lines (blank ones aside) and the quotes that pass through it."""
 
     def __init__(self, stream: Any) -> None:
         self.stream, self.newlines, self.quotes, self.last = stream, 0, 0, b"\n"
@@ -200,7 +212,7 @@ class _Counted:
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self.stream.read(None if size < 0 else size)
-        self.newlines += data.count(b"\n")
+        self.newlines += data.count(b"\n") - data.count(b"\n\n") - data.count(b"\r\n\r\n")
         self.quotes += data.count(b'"')
         self.last = data[-1:] or self.last
         return data

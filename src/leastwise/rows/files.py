@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,8 @@ class FastaRows(Rows):
 
     `labels`, another source, is joined by `id`: its first column, or the one called `id`.
     """
+
+    sequence = "sequence"
 
     def __init__(self, path: Path, *, labels: Rows | None = None) -> None:
         self.path, self.source = path, str(path)
@@ -135,11 +137,13 @@ class FastaRows(Rows):
 
     def _records(self) -> Iterator[tuple[str, str]]:
         """(header without '>', sequence as it stands) of each record; blank records have ''."""
-        opened: Any = gzip.open if self.path.suffix == ".gz" else open
         header: str | None = None
         parts: list[str] = []
         try:
-            with opened(self.path, "rt", encoding="utf-8") as file:
+            with (
+                pa.input_stream(str(self.path), compression="detect") as raw,
+                io.TextIOWrapper(raw, "utf-8") as file,
+            ):
                 for number, line in enumerate(file, 1):
                     if line.startswith(">"):
                         if header is not None:
@@ -193,7 +197,8 @@ class ManyRows(Rows):
     def __init__(self, parts: Sequence[Rows], source: str) -> None:
         self.parts, self.source = tuple(parts), source
         first = parts[0]
-        self.names, self.kinds, self.notes = first.names, first.kinds, first.notes
+        self.names, self.notes, self.empty = first.names, first.notes, first.empty
+        self.kinds = dict(first.kinds)
         for part in parts[1:]:
             if set(part.names) != set(first.names):
                 odd = sorted(set(part.names) ^ set(first.names))
@@ -201,9 +206,13 @@ class ManyRows(Rows):
                     f"{part.source} and {first.source} do not have the same columns ('{odd[0]}' is in "
                     f"one only). {did_you_mean(odd[0], first.names)} Make them alike, or read fewer."
                 )
-            for name, kind in first.kinds.items():
-                if part.kinds[name] != kind:
+            for name, kind in self.kinds.items():
+                if name in self.empty - part.empty:
+                    self.kinds[name] = part.kinds[name]
+                elif part.kinds[name] != kind and name not in part.empty:
                     raise _two_kinds(name, first, part)
+            self.empty &= part.empty
+        self.sequence, self.is_text = first.sequence, all(part.is_text for part in parts)
         counts = [part.n for part in parts]
         self.n = None if None in counts else sum(c or 0 for c in counts)
 
@@ -212,11 +221,20 @@ class ManyRows(Rows):
         return next((fault for fault in found if fault is not None), None)
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
-        first = 0
-        for part in self.parts:
-            for slab in part.slabs(columns if columns is not None else self.kinds):
-                yield replace(slab, first=first)  # type: ignore[type-var]
-                first += slab.n
+        return _chained(part.slabs(columns if columns is not None else self.kinds) for part in self.parts)
+
+    def cells(self) -> Iterator[Slab]:
+        columns = list(self.names)  # each part may have them in another order
+        for slab in _chained(part.cells() for part in self.parts):
+            yield ArrowSlab(slab.table().select(columns), slab.first)
+
+
+def _chained(parts: Iterable[Iterator[Slab]]) -> Iterator[Slab]:
+    first = 0
+    for part in parts:
+        for slab in part:
+            yield replace(slab, first=first)  # type: ignore[type-var]
+            first += slab.n
 
 
 def _two_kinds(name: str, first: Rows, other: Rows) -> ColumnError:

@@ -140,34 +140,40 @@ class StreamRows(Rows):
 
     def __init__(self, stream: Any, source: str) -> None:
         self.reader = pa.RecordBatchReader.from_stream(stream)
-        self.source = source
+        self.source, self.native = source, "pyarrow"
         self.names = tuple(self.reader.schema.names)
         check_names(self.names, source)
         self.kinds = {f.name: kind_of(f.type) for f in self.reader.schema}
-        self._ahead: ArrowSlab | None = None
+        self._ahead: list[ArrowSlab] = []
         self._used = False
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
         if self._used:
             raise UsageError(f"{self.source} can be read once, and it was. Make it anew.")
         first, self._used = 0, True
-        while (ahead := self.peek()) is not None:
-            self._ahead = None
-            yield replace(ahead, first=first)
-            first += ahead.n
+        while self._ahead or self._pull():
+            slab = self._ahead.pop(0)
+            yield replace(slab, first=first)
+            first += slab.n
 
-    def peek(self) -> ArrowSlab | None:
-        """The next slab, which is given again by `slabs`."""
-        if self._ahead is None:
-            try:
-                batch = next(self.reader, None)
-            except (pa.ArrowException, OSError, RuntimeError) as error:
-                said = str(error).split("Detail:")[0].strip()
-                raise ParseError(
-                    f"{self.source} breaks off: {said}. All of its rows are needed. Make it anew."
-                ) from None
-            self._ahead = None if batch is None else ArrowSlab(batch, 0)
-        return self._ahead
+    def ahead(self, columns: Mapping[str, Kind]) -> Iterator[Slab]:
+        i = 0
+        while i < len(self._ahead) or self._pull():
+            yield self._ahead[i]
+            i += 1
+
+    def _pull(self) -> bool:
+        """Whether there was another batch; it is kept to be given."""
+        try:
+            batch = next(self.reader, None)
+        except (pa.ArrowException, OSError, RuntimeError) as error:
+            said = str(error).split("Detail:")[0].strip()
+            raise ParseError(
+                f"{self.source} breaks off: {said}. All of its rows are needed. Make it anew."
+            ) from None
+        if batch is not None:
+            self._ahead.append(ArrowSlab(batch, 0))
+        return batch is not None
 
 
 def one_batch(table: pa.Table) -> pa.RecordBatch:
@@ -228,7 +234,9 @@ def paired(X: Any, y: Any) -> Rows:
             f"X has {plural(left.n or 0, 'row')} and y has {right.n:,}. "
             "Each row of X needs one of y. Check how they were cut."
         )
-    return PairRows(left, right)
+    pair = PairRows(left, right)
+    pair.stacked = np.ndim(y) == 2 and right.values.shape[1] == 1
+    return pair
 
 
 def _beside(X: Any, y: Any) -> Any:

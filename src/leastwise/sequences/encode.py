@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,11 @@ class Encoded:
 
     indices: torch.Tensor  # (n, L) int64
     mask: torch.Tensor  # (n, L) bool
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """`indices, mask = encode(seqs)` works too."""
+        yield self.indices
+        yield self.mask
 
 
 def encode(seqs: Iterable[str], *, unknown: str = "error", length: int | None = None) -> Encoded:

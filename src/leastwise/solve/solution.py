@@ -49,6 +49,10 @@ class Solution:
     rss_digits: Array
     fits_intercept: bool = True
 
+    def __post_init__(self) -> None:
+        for values in (self.coef, self.intercept, self.kept, self.rss, self.tss, self.rss_digits):
+            values.setflags(write=False)
+
     @property
     def mse(self) -> Array:
         """`rss / weight` (k,): the loss L at its minimum."""
