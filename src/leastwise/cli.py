@@ -208,7 +208,7 @@ DEMO = (
 ANSWER = """
 answer   a little: of proteins with no close relative among the training proteins, 15 properties of
          the sequence explain {r2:.0%} of the variance. RMSE {rmse:.2f} degrees C, where always
-         answering the mean has {mean_rmse:.2f}; the ranks agree with a Spearman correlation of {spearman:.2f}."""
+         answering the mean has {mean_rmse:.2f}. Spearman's correlation is {spearman:.2f}."""
 NEXT = """
 next     {leastwise} predict {run} {run}/proteins.csv -o predictions.csv
          {leastwise} fit {run}/proteins.csv --target melting_point --sequence sequence --unknown mask

@@ -243,7 +243,7 @@ class Recipe:
             kin = f" If these are proteins: sequence='{column}' (--sequence '{column}')."
             raise ColumnError(
                 f"Column '{column}' of {rows.source} has {'over ' if found.cut_off else ''}"
-                f"{len(found.texts):,} distinct texts in {cells:,} cells, and each would be a column. Leave "
+                f"{len(found.texts):,} distinct texts in {cells:,} cells; each would be a column. Leave "
                 f"it out with drop=['{column}'] (--drop '{column}'), or ask for all with "
                 f"categorical=['{column}'].{kin if _like_proteins(found.texts) else ''}"
             )
