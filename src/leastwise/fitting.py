@@ -312,26 +312,8 @@ def _fit_moments(
     moments: Moments, target: Any, recipe: Recipe | None, options: Options, common: dict[str, Any]
 ) -> Fit:
     """A fit from moments alone: no row is read."""
-    known = {f.name for f in fields(Options)}
-    odd = sorted(set(common) - known) + ["recipe"] * (recipe is not None)
-    if odd:
-        raise UsageError(
-            f"Moments are past {listed(odd)}: only {listed(known - {'progress'})} apply. Leave them out."
-        )
-    chosen, plan = replace(options, **common), moments.plan
-    made = {"folds": plan.k if plan else None, "seed": plan.seed if plan else 0}
-    for name, has in made.items():
-        if name in common and chosen.folds != 0 and getattr(chosen, name) != has:
-            raise UsageError(
-                f"These moments were made with {name}={has}, not {common[name]}. Condense anew."
-            )
-    if moments.n == 0:
-        raise MomentsError("These moments hold no rows. Add some first.")
-    if target is not None and (target if isinstance(target, str) else tuple(target)) not in (
-        moments.targets,
-        *moments.targets[: len(moments.targets) == 1],
-    ):
-        raise UsageError(f"These moments have the target {listed(moments.targets)}, not {target!r}.")
+    _check_past(moments, target, recipe, common)
+    chosen = replace(options, **common)
     solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
     _check_target(moments, solution)
     _check_tiny(moments, solution)
@@ -345,3 +327,26 @@ def _fit_moments(
     fills = moments.mean[: len(moments.names)] if moments.filled else np.empty(0)
     notes = ("fitted from moments: rows that were dropped before are not counted",)
     return Fit(asked, chosen, solution, Tally(moments.n), "moments", moments, fills, "", notes)
+
+
+def _check_past(moments: Moments, target: Any, recipe: Recipe | None, common: dict[str, Any]) -> None:
+    """What was settled when the moments were made cannot be asked for otherwise now."""
+    known = {f.name for f in fields(Options)}
+    odd = sorted(set(common) - known) + ["recipe"] * (recipe is not None)
+    if odd:
+        raise UsageError(
+            f"Moments are past {listed(odd)}: only {listed(sorted(known - {'progress'}))} apply. "
+            "Leave them out."
+        )
+    plan = moments.plan
+    made = {"folds": plan.k if plan else None, "seed": plan.seed if plan else 0}
+    for name, has in made.items():
+        if name in common and common[name] != has and common.get("folds") != 0:
+            raise UsageError(
+                f"These moments were made with {name}={has}, not {common[name]}. Condense anew."
+            )
+    if moments.n == 0:
+        raise MomentsError("These moments hold no rows. Add some first.")
+    wanted = (target,) if isinstance(target, str) else tuple(target or moments.targets)
+    if wanted != moments.targets:
+        raise UsageError(f"These moments have the target {listed(moments.targets)}, not {target!r}.")
