@@ -7,11 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leastwise as lw
 from leastwise.moments import Dense, Moments, Thin
+from leastwise.numerics import gram
 from leastwise.solve import least_squares
 
 SEED = 7
@@ -183,6 +185,15 @@ def test_several_targets_are_kept_apart():
     for j in range(3):
         alone = lw.Moments.of(X, Y[:, j])
         assert_digits(m.comoment[:3, 3 + j], alone.comoment[:3, 3], 13)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_product_is_symmetric_to_the_last_bit_wherever_rows_live(order):
+    Z = np.asarray(rows(500, p=30)[0], order=order)
+    found = gram(Z)
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_array_equal(gram(torch.from_numpy(Z)), found)
+    assert_digits(found, Z.T.copy() @ Z, 14)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
