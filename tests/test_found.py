@@ -304,3 +304,92 @@ def test_what_is_printed_is_what_the_coefficients_are():
     np.testing.assert_allclose(fit.tidy()["estimate"].to_numpy()[1:], fit.coef)
     assert "left out" not in fit.summary()
     assert "the shortest of all solutions" in fit.summary()
+
+
+def test_overwriting_through_a_link_or_from_inside_loses_nothing(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    from leastwise.store import save_run
+
+    folder, fit = tmp_path / "run", lw.fit(xy())
+    save_run(fit, folder)
+    (folder / "plots").mkdir()
+    (folder / "plots" / "a.png").write_text("mine")
+    (tmp_path / "link").symlink_to(folder)
+    save_run(fit, tmp_path / "link", overwrite=True)
+    monkeypatch.chdir(folder)
+    save_run(fit, Path("."), overwrite=True)
+    assert (folder / "plots" / "a.png").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "run"]
+
+
+def test_parts_with_columns_in_another_order_stay_under_their_names(tmp_path):
+    frame = pd.DataFrame({"x": np.arange(40.0), "y": np.arange(40.0) ** 2, "s": ["u", "v"] * 20})
+    frame[:20].to_parquet(tmp_path / "1.parquet")
+    frame[20:][["s", "y", "x"]].to_parquet(tmp_path / "2.parquet")
+    run = tmp_path / "run"
+    run.mkdir()
+    parts = [str(tmp_path / "1.parquet"), str(tmp_path / "2.parquet")]
+    fit = lw.fit(parts, "y")
+    lw.save(fit, run / "model.safetensors")
+    for out in ("p.csv", "p.parquet"):
+        words = ["predict", str(run), *parts, "-o", str(tmp_path / out), "--quiet"]
+        assert CliRunner().invoke(main, words).exit_code == 0
+        read = pd.read_csv if out == "p.csv" else pd.read_parquet
+        pd.testing.assert_frame_equal(read(tmp_path / out)[["x", "y", "s"]], frame, check_dtype=False)
+    pd.testing.assert_frame_equal(fit.augment(parts)[["x", "y", "s"]], frame, check_dtype=False)
+
+
+def test_repeated_rows_never_raise_the_rank():
+    r = np.random.default_rng(114)
+    for n in range(8, 22):
+        X = np.repeat(r.normal(size=(n, 4 * n)), 2, axis=0)
+        solution = lw.fit((X, r.normal(size=2 * n)), folds=0).solution
+        assert solution.rank == n - 1
+        assert np.abs(solution.coef).max() < 1e6
+
+
+def test_true_and_false_that_are_levels_are_predicted_as_levels(tmp_path):
+    frame = pd.DataFrame({"flag": [True, False] * 20, "x": range(40), "y": np.arange(40.0) % 7})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    lw.save(lw.fit(tmp_path / "a.csv", "y", categorical="flag"), tmp_path / "model.safetensors")
+    found = CliRunner().invoke(main, ["predict", str(tmp_path), str(tmp_path / "a.csv")])
+    assert found.exit_code == 0, found.stderr
+
+
+def test_scores_that_moments_cannot_carry_come_from_the_rows():
+    t = np.linspace(0, 10, 200)
+    X = np.vander(t, 13)[:, :-1]
+    fit = lw.fit((X, np.sin(t)))
+    assert "not those that were fitted" not in fit.summary()
+    scores = fit.validation
+    np.testing.assert_array_equal(
+        scores.n, [len(e) for e in np.split(np.arange(200), np.cumsum(scores.n)[:-1])]
+    )
+    told = np.array(fit.facts["validation"]["by_fold"]["mse"])
+    np.testing.assert_allclose(told, scores.held_out["mse"], rtol=2e-3)
+
+
+def test_groups_without_a_usable_row_take_no_place_in_the_folds():
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": r.normal(size=60), "y": r.normal(size=60), "g": np.arange(60) % 7})
+    frame["w"] = np.where(frame["g"] < 2, 0.0, 1.0)
+    fit = lw.fit(frame, "y", group="g", weight="w")
+    assert fit.validation.plan.groups == 5
+    assert fit.validation.k == 5
+
+
+def test_options_for_moments_are_checked_however_they_come():
+    m = lw.condense(xy())
+    with pytest.raises(lw.errors.UsageError, match="folds=5"):
+        lw.fit(m, options=lw.Options(folds=3))
+    assert lw.fit(m, folds=None).validation.k == 5
+
+
+def test_augment_takes_pairs_and_predict_refuses_ragged_lists():
+    X, y = xy(30)
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    fit = lw.fit((frame, pd.Series(y, name="y")))
+    assert len(fit.augment((frame[:2], pd.Series(y[:2], name="y")))) == 2
+    with pytest.raises(lw.errors.LeastwiseError):
+        fit.predict([[1.0, 2.0], [3.0]])

@@ -22,7 +22,7 @@ from leastwise.report import facts as report_facts
 from leastwise.report import text
 from leastwise.rows import Rows, Slab, open_rows
 from leastwise.rows.block import Progress
-from leastwise.rows.memory import ArrayRows
+from leastwise.rows.memory import ArrayRows, real_matrix
 from leastwise.solve import Solution
 from leastwise.solve.solution import checked_rank
 from leastwise.terms import Left
@@ -150,7 +150,7 @@ class Fit:
         missing="error", ColumnError for unknown columns or levels.
         """
         if isinstance(source, list) and source and isinstance(source[0], (list, tuple)):
-            source = np.asarray(source, np.float64)
+            source = real_matrix([[np.nan if v is None else v for v in row] for row in source], "X")
         rows = self.matching(open_rows(source, **how))
         parts = [self.predict_slab(slab) for slab in rows.slabs(self.recipe.reads)]
         k = len(self.recipe.target)
@@ -236,9 +236,12 @@ class Fit:
         rows = self.matching(open_rows(source, **how))
         kinds = {**rows.kinds, **self.recipe.reads}
         batches = [self._augmented(slab, rows) for slab in rows.slabs(kinds)]
-        made = native_table(pa.Table.from_batches(batches) if batches else pa.table({}), rows.native)
-        if hasattr(source, "index") and hasattr(made, "index") and len(made) == len(source):
-            made.index = source.index
+        tables = [pa.Table.from_batches([batch]) for batch in batches]
+        whole = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+        made = native_table(whole, rows.native)
+        index = getattr(source[0] if isinstance(source, tuple) else source, "index", None)
+        if index is not None and not callable(index) and hasattr(made, "index"):
+            made.index = index
         return made
 
     def _augmented(self, slab: Slab, rows: Rows) -> pa.RecordBatch:

@@ -8,13 +8,14 @@ called fit.py: importing a module of that name would put it in the place of the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise import arrow
 from leastwise.errors import (
     DataError,
     MissingError,
@@ -152,7 +153,7 @@ def _condense(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | Non
         return moments, Tally(slab.n, block.dropped)
 
     empty = Moments.empty(recipe.names, recipe.target, filled=recipe.filled, plan=plan), Tally()
-    try:
+    with _explaining(rows, recipe):
         return rows.reduce(
             step,
             lambda a, b: (a[0] + b[0], a[1] + b[1]),
@@ -160,6 +161,13 @@ def _condense(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | Non
             columns=recipe.reads_all,
             progress=options.progress,
         )
+
+
+@contextmanager
+def _explaining(rows: Rows, recipe: Recipe) -> Iterator[None]:
+    """A missing cell, said of one slab, is counted over the whole source before it is told."""
+    try:
+        yield
     except MissingError as error:
         seen = look(rows, recipe.reads_all) if rows.rereadable else Look()
         raise explain_missing(seen, recipe) or error from None
@@ -222,17 +230,16 @@ def _few_hashes(rows: Rows, recipe: Recipe, options: Options) -> NDArray[np.uint
 
 
 def _sizes(rows: Rows, recipe: Recipe) -> dict[str, int]:
-    """How many rows with a target each group (or sequence) has."""
+    """How many rows that can be used each group (or sequence) has."""
     name = recipe.together or ""
-    kinds = {n: k for n, k in recipe.reads_all.items() if n == name or n in recipe.target}
+    simple = recipe.missing == "error" and recipe.weight is None  # then no row can be left out
+    kinds = {name: recipe.reads_all[name]} if simple else recipe.reads_all
 
     def step(slab: Slab) -> Look:
-        texts = slab.texts(name)
-        if recipe.missing != "error":
-            texts = texts.filter(arrow.numbers(np.isfinite(slab.matrix(recipe.target)).all(axis=1)))
-        return Look.of_texts(name, texts)
+        return Look.of_texts(name, slab.texts(name) if simple else recipe.block(slab).group)
 
-    found = rows.reduce(step, Look.__add__, Look(), columns=kinds)
+    with _explaining(rows, recipe):
+        found = rows.reduce(step, Look.__add__, Look(), columns=kinds)
     return dict(found.columns[name].texts) if name in found.columns else {}
 
 
@@ -314,6 +321,7 @@ def _fit_moments(
     """A fit from moments alone: no row is read."""
     _check_past(moments, target, recipe, common)
     chosen = replace(options, **common)
+    _check_plan(moments.plan, chosen)
     solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
     _check_target(moments, solution)
     _check_tiny(moments, solution)
@@ -338,15 +346,18 @@ def _check_past(moments: Moments, target: Any, recipe: Recipe | None, common: di
             f"Moments are past {listed(odd)}: only {listed(sorted(known - {'progress'}))} apply. "
             "Leave them out."
         )
-    plan = moments.plan
-    made = {"folds": plan.k if plan else None, "seed": plan.seed if plan else 0}
-    for name, has in made.items():
-        if name in common and common[name] != has and common.get("folds") != 0:
-            raise UsageError(
-                f"These moments were made with {name}={has}, not {common[name]}. Condense anew."
-            )
     if moments.n == 0:
         raise MomentsError("These moments hold no rows. Add some first.")
     wanted = (target,) if isinstance(target, str) else tuple(target or moments.targets)
     if wanted != moments.targets:
         raise UsageError(f"These moments have the target {listed(moments.targets)}, not {target!r}.")
+
+
+def _check_plan(plan: FoldPlan | None, chosen: Options) -> None:
+    """Folds were made with the moments, and cannot be made otherwise now."""
+    made = (plan.k, plan.seed) if plan is not None else (None, 0)
+    if chosen.folds not in (None, 0, made[0]) or chosen.seed not in (0, made[1]):
+        raise UsageError(
+            f"These moments were made with folds={made[0]} and seed={made[1]}, not folds={chosen.folds} "
+            f"and seed={chosen.seed}. Condense anew, or leave both out."
+        )

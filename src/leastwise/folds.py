@@ -175,7 +175,7 @@ class Validation:
 
     @cached_property
     def held_out(self) -> Mapping[str, Array]:
-        """`mae` and `spearman`, (K,) or (K, k), by the second pass."""
+        """`mae`, `spearman`, and `mse` and `r2` once more, (K,) or (K, k), by the second pass."""
         if self.again is None:
             raise UsageError("The rows cannot be read again. mae and spearman need a second pass.")
         return self.again(self)
@@ -285,10 +285,11 @@ def enough(moments: Moments, solution: Solution) -> str:
 
 
 def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[str, Array]:
-    """`mae` and `spearman` of each fold, (K,) or (K, k), from predictions by the other folds' model.
+    """`mae`, `spearman`, `mse`, `r2` of each fold, (K,) or (K, k), by predictions of the others' model.
 
     A second pass over the rows. Memory: four numbers a row. mae weighs the rows as mse does;
-    Spearman's correlation does not weigh. Raises DataError where the rows are no longer those that
+    Spearman's correlation does not weigh. mse and r2 are those of the moments, but where these
+    cannot carry an error so small. Raises DataError where the rows are no longer those that
     the moments were made of.
     """
     Part = tuple[NDArray[np.int64], Array, Array, Array]
@@ -304,15 +305,25 @@ def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[s
     parts = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
     fold, w, Y, guess = (np.concatenate([part[i] for part in parts]) for i in range(4))
     folds = [fold == f for f in range(scores.k)]
+    _check_same_rows(scores, w, Y, folds)
     off = Y - guess
     mse = np.array([_average(off[here] ** 2, w[here]) for here in folds])
     mae = np.array([_average(np.abs(off[here]), w[here]) for here in folds])
+    spread = np.array([_average((Y[here] - _average(Y[here], w[here])) ** 2, w[here]) for here in folds])
     rho = np.array([[spearman(Y[here, j], guess[here, j]) for j in range(Y.shape[1])] for here in folds])
-    known = scores.mse.reshape(mse.shape)
-    if not np.allclose(mse, known, rtol=1e-3, atol=1e-9 * float(np.max(scores.mean_mse))):
+    found = {"mae": mae, "spearman": rho, "mse": mse, "r2": _r2(mse, spread)}
+    return {name: value[:, 0] if Y.shape[1] == 1 else value for name, value in found.items()}
+
+
+def _check_same_rows(scores: Validation, w: Array, Y: Array, folds: list[NDArray[np.bool_]]) -> None:
+    """The rows are those of the moments: as many in each fold, and as far from the training mean."""
+    counts = [int(here.sum()) for here in folds]
+    same = counts == scores.n.tolist()
+    if same:
+        away = [_average((Y[here] - _average(Y[~here], w[~here])) ** 2, w[here]) for here in folds]
+        same = np.allclose(np.array(away), scores.mean_mse.reshape(len(folds), -1), rtol=1e-3)
+    if not same:
         raise DataError("The rows are not those that were fitted. Fit again before scoring.")
-    one = Y.shape[1] == 1
-    return {"mae": mae[:, 0] if one else mae, "spearman": rho[:, 0] if one else rho}
 
 
 def _average(values: Array, w: Array) -> Array:

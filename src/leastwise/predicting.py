@@ -78,7 +78,8 @@ def _predicted(fit: Fit, rows: Rows, added: list[str]) -> Iterator[pa.RecordBatc
 
 def _typed(slab: Slab, rows: Rows, reads: Mapping[str, Kind]) -> Slab:
     """A slab of text with the columns that the model reads turned into what it reads them as."""
-    kinds = {name: "boolean" if rows.kinds[name] == "boolean" else kind for name, kind in reads.items()}
+    flags = {name for name, kind in reads.items() if kind == "number" and rows.kinds[name] == "boolean"}
+    kinds = {name: "boolean" if name in flags else kind for name, kind in reads.items()}
     to = {"number": pa.float64(), "boolean": pa.bool_(), "date": pa.timestamp("us"), "text": pa.string()}
     arrays = []
     for name, kind in kinds.items():
@@ -89,7 +90,7 @@ def _typed(slab: Slab, rows: Rows, reads: Mapping[str, Kind]) -> Slab:
         try:
             arrays.append(pc.cast(pc.utf8_lower(column) if kind == "boolean" else column, to[kind]))
         except pa.ArrowInvalid as error:
-            fault = rows.faults({name: reads[name]})
+            fault = rows.faults({name: reads[name]}, declare=False)
             raise fault or ColumnError(f"Column '{name}' is no {kind}: {error}.") from None
     return ArrowSlab(pa.RecordBatch.from_arrays(arrays, names=list(kinds)), slab.first)
 
@@ -126,7 +127,14 @@ class _Parquet:
         import pyarrow.parquet as pq
 
         self.writer = self.writer or pq.ParquetWriter(self.file, batch.schema)
-        self.writer.write_batch(batch)
+        try:
+            self.writer.write_batch(batch.cast(self.writer.schema))
+        except (pa.ArrowException, ValueError) as error:
+            self.writer.close()
+            raise ColumnError(
+                f"The files do not have columns of the same types ({error}). One table needs that. "
+                "Write CSV (-o NAME.csv), or make them alike."
+            ) from None
 
     def close(self) -> None:
         if self.writer is None:

@@ -291,8 +291,10 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 def save_run(fit: Fit, folder: Path, *, overwrite: bool = False) -> None:
     """Write `model.safetensors`, `coefficients.csv`, `run.json`, `report.html` to a new folder.
 
-    All of them or none: they are written beside the folder, which then takes its place.
+    A new folder appears whole or not at all. In an earlier run's folder each of the four files is
+    replaced in one step, the model last, and whatever else lies there is left alone.
     """
+    folder = folder.resolve()
     check_folder(folder, overwrite=overwrite)
     created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -309,21 +311,11 @@ def save_run(fit: Fit, folder: Path, *, overwrite: bool = False) -> None:
 
 
 def _take_place(new: Path, folder: Path) -> None:
-    """Put `new` where `folder` is; what else lies in the folder stays in it."""
     if not folder.exists():
         os.replace(new, folder)
         return
-    for path in folder.iterdir():
-        if not (new / path.name).exists():
-            os.replace(path, new / path.name)
-    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-    os.replace(folder, old)
-    try:
-        os.replace(new, folder)
-    except OSError as error:
-        os.replace(old, folder)
-        raise StoreError(f"{folder} could not be replaced: {error}.") from error
-    shutil.rmtree(old)
+    for path in sorted(new.iterdir(), key=lambda path: path.name == "model.safetensors"):
+        os.replace(path, folder / path.name)
 
 
 def _table(fit: Fit) -> bytes:

@@ -143,6 +143,8 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     text = f"mean ± standard deviation over {scores['folds']} folds by {by}, seed {plan['seed']}"
     if scores["second_pass"]:
         text += "; MAE and Spearman by a second pass"
+        if scores.get("corrected"):
+            text += ", and so the rest: moments cannot carry an error so small"
     elif "second_pass_failed" in scores:
         text += f"; no MAE and Spearman: {scores['second_pass_failed']}"
     else:

@@ -221,12 +221,18 @@ class ManyRows(Rows):
         return next((fault for fault in found if fault is not None), None)
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
-        return _chained(part.slabs(columns if columns is not None else self.kinds) for part in self.parts)
+        wanted = columns if columns is not None else self.kinds
+        return self._in_order(part.slabs(wanted) for part in self.parts)
 
     def cells(self) -> Iterator[Slab]:
-        columns = list(self.names)  # each part may have them in another order
-        for slab in _chained(part.cells() for part in self.parts):
-            yield ArrowSlab(slab.table().select(columns), slab.first)
+        return self._in_order(part.cells() for part in self.parts)
+
+    def _in_order(self, parts: Iterable[Iterator[Slab]]) -> Iterator[Slab]:
+        """Slab after slab, the columns always in one order: each part may have them in another."""
+        for slab in _chained(parts):
+            table = slab.table()
+            there = set(table.schema.names)
+            yield ArrowSlab(table.select([name for name in self.names if name in there]), slab.first)
 
 
 def _chained(parts: Iterable[Iterator[Slab]]) -> Iterator[Slab]:

@@ -52,6 +52,8 @@ def _found(
 
 def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array, Array]:
     """Gram-Schmidt, twice over, from left to right: kept (c,), Q (n, r), upper factor (r, r)."""
+    from scipy.linalg import solve_triangular
+
     n, size = X.shape
     limit = min(limit, n, size)
     Q, factor, kept = np.empty((n, limit)), np.zeros((limit, limit)), np.zeros(size, bool)
@@ -64,7 +66,8 @@ def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array,
         again = Q[:, :r].T @ left  # "twice is enough" (Kahan, Parlett)
         left, onto = left - Q[:, :r] @ again, onto + again
         size_left = float(np.linalg.norm(left))
-        if size_left > 16 * EPS * np.sqrt(n) * (1 + np.linalg.norm(onto)):
+        t = solve_triangular(factor[:r, :r], onto, check_finite=False) if r else onto
+        if size_left > 16 * EPS * np.sqrt(n) * np.sqrt(1 + t @ t):  # t: the combination that vanishes
             Q[:, r], factor[:r, r], factor[r, r] = left / size_left, onto, size_left
             kept[j], r = True, r + 1
     return kept, Q[:, :r], factor[:r, :r]
