@@ -85,6 +85,26 @@ def test_roles_that_cannot_be_are_refused_with_names(asked, message):
         settled(frame(site=["a", "b", "c"] * 20), **{"target": "y", **asked})
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"drop": ("y",)}, "'y' was given two roles"),
+        ({"categorical": ("site",), "features": ("age",)}, "'site' was declared to have levels"),
+        ({"levels": {"site": ("a", "b", "c")}, "drop": ("site",)}, "'site' was declared to have levels"),
+        ({"categorical": ("y",)}, "'y' was declared to have levels"),
+        ({"unknown": "mask"}, "no sequence was named"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(asked, message):
+    with pytest.raises(lw.errors.LeastwiseError, match=message):
+        settled(frame(site=["a", "b", "c"] * 20), **asked)
+
+
+def test_moments_are_not_asked_for_what_is_decided_later():
+    with pytest.raises(lw.errors.UsageError, match="'rank' is for fit"):
+        lw.condense(frame(), "y", rank="error")
+
+
 @pytest.mark.parametrize("name", ["missing", "unseen", "dates", "unknown"])
 def test_a_policy_that_is_not_known_is_refused(name):
     with pytest.raises(lw.errors.UsageError, match=f"{name}='ignore' is not known. It is one of 'error'"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -135,11 +135,10 @@ class Fit:
         reason = self.unscored or enough(self.moments, self.solution)
         if reason:
             return NoValidation(reason)
-        again = self._second_pass if self.rows is not None and self.rows.rereadable else None
+        again = None
+        if self.rows is not None and self.rows.rereadable:
+            again = partial(held_out_scores, self.rows, self.recipe)
         return validate(self.moments, self.solution, rank=self.options.rank, again=again)
-
-    def _second_pass(self, scores: Validation) -> Mapping[str, Array]:
-        return held_out_scores(self.rows or open_rows(self.source), self.recipe, scores)
 
     # ---- predicting ----
 

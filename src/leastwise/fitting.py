@@ -58,7 +58,7 @@ def fit(
     `min over b, c of 1/n sum_i (x_i b + c - y_i)^2`, from one pass over the rows (two where texts or
     gaps have to be looked at first). `source`: path(s), a folder, a data frame, Arrow, `(X, y)` of
     arrays or tensors, or Moments. `common`: the fields of `Recipe` and `Options`, and for files
-    those of `rows.open_rows`. Cost: n p^2 multiplications for the pass, p^3 / 3 a solve, K + 1
+    those of `rows.open_rows`. Cost: n p^2 multiplications for the pass, about p^3 a solve, K + 1
     solves; memory: a few slabs and (K + 1) p^2 numbers, whatever n is.
 
     Raises errors.LeastwiseError of the kind that fits: see `leastwise.errors`.
@@ -96,7 +96,13 @@ def condense(
     options: Options | None = None,
     **common: Any,
 ) -> Moments:
-    """The one pass: the Moments of `source`, per fold where folds are made. Arguments as `fit`."""
+    """The one pass: the Moments of `source`, per fold where folds are made.
+
+    Arguments as `fit`, but for `rank` and `intercept`, which are decided by who reads the moments.
+    """
+    late = [name for name in ("rank", "intercept") if name in common]
+    if late:
+        raise UsageError(f"{listed(late)} {'is' if len(late) == 1 else 'are'} for fit(moments, ...).")
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
     plan, _ = _plan(rows, asked, chosen, alone=False)
     return _condense(rows, asked, chosen, plan)[0]

@@ -105,6 +105,7 @@ class Recipe:
         asked = self if self.target else replace(self, target=rows.targets)
         asked._check_roles(rows)
         chosen = asked._chosen(rows)
+        asked._refuse_idle(chosen)
         kinds = {c: asked._kind(c, rows) for c in chosen}
         seen = asked._first_look(rows, kinds)
         made = [asked._term(c, kinds[c], rows, seen) for c in chosen]
@@ -147,12 +148,27 @@ class Recipe:
                         f"{did_you_mean(name, rows.names)}"
                     )
         taken = [*self.target, *_names(self.weight), *_names(self.sequence)]
-        twice = sorted({n for n in taken if taken.count(n) > 1 or n in (self.features or ())})
+        other = {*(self.features or ()), *self.drop}
+        twice = sorted({n for n in taken if taken.count(n) > 1 or n in other})
         if twice:
             raise ColumnError(f"Column {listed(twice)} was given two roles. Give each column one.")
         for role in ("target", "weight"):
             for name in _names(getattr(self, role)):
                 self._numeric(name, role, rows)
+
+    def _refuse_idle(self, chosen: tuple[str, ...]) -> None:
+        """An option that would change nothing is a mistake, not a wish."""
+        idle = [name for name in dict.fromkeys((*self.categorical, *self.levels)) if name not in chosen]
+        if idle:
+            raise ColumnError(
+                f"{listed(idle)} was declared to have levels, and is no feature here. Add it to the "
+                "features, or leave the declaration out."
+            )
+        if self.unknown != "error" and self.sequence is None:
+            raise UsageError(
+                f"unknown='{self.unknown}' is about letters of sequences, and no sequence was named. Say "
+                "sequence='...' (--sequence), or leave it out."
+            )
 
     def _numeric(self, name: str, role: str, rows: Rows) -> None:
         if rows.kinds[name] in ("number", "boolean"):

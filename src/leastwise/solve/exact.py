@@ -18,8 +18,8 @@ docs/diary.md.
 The sum of squares of any coefficients is `L* + (theta - theta*)' H (theta - theta*)`, never
 `y'y - 2 b'c + b'Gb`: three large numbers whose difference has no digits left.
 
-Fewer rows than columns: the rows are at hand (`moments.Thin`), and the same questions are answered
-from them: by orthogonalising the columns in order, or (min-norm) by the dual system `X X'` (n, n).
+Fewer rows than columns: the rows are at hand (`moments.Thin`), and `dual.py` answers the same
+questions from them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def least_squares(
 
     `rank` says what is done with dependent columns: "drop" leaves the later ones out, "error"
     raises RankError, "min-norm" gives the shortest of all solutions. `keep` (p,) lets only some
-    columns take part. Cost: p^3 / 3 multiplications; n^2 p where n <= p.
+    columns take part. Cost: p^3 / 3 multiplications for the factor and about twice that for what is said
+    of rank and digits; n^2 p where n <= p.
     """
     rule = checked_rank(rank)
     if moments.n == 0:
