@@ -390,3 +390,15 @@ def test_augment_takes_pairs_and_predict_refuses_ragged_lists():
     assert len(fit.augment((frame[:2], pd.Series(y[:2], name="y")))) == 2
     with pytest.raises(lw.errors.LeastwiseError):
         fit.predict([[1.0, 2.0], [3.0]])
+
+
+def test_every_change_of_a_sequence_is_counted_and_told():
+    r = np.random.default_rng(0)
+    texts = ["".join(r.choice(list("ACDEFGHIKLMNPQRSTVWY"), 60)) for _ in range(40)]
+    texts[3] = "UU" + texts[3]
+    texts[7] += "*"
+    frame = pd.DataFrame({"seq": texts, "y": r.normal(size=40)})
+    for folds in (0, 4):
+        notes = " ".join(lw.fit(frame, "y", sequence="seq", unknown="mask", folds=folds).notes)
+        assert "masked 'U', 2 characters in 1 sequence" in notes
+        assert "stop removed '*', 1 character in 1 sequence" in notes

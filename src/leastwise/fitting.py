@@ -80,7 +80,7 @@ def fit(
     _check_tiny(moments, solution)
     _check_folds(moments, solution, chosen)
     fills = moments.mean[: len(moments.names)] if asked.missing == "mean" else np.empty(0)
-    notes = (*rows.notes, *asked.notes)
+    notes = (*rows.notes, *asked.notes, *_changes(rows, asked))
     columns = tuple(name for name in rows.names if name not in rows.targets)
     return Fit(
         asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes,
@@ -260,6 +260,25 @@ def _kin(texts: list[str], rows: Rows, recipe: Recipe) -> list[str]:
         raise
     group = dict(zip(kept.tolist(), labels, strict=True))
     return [f"kin {group[i]}" if i in group else f"alone {i}" for i in range(len(texts))]
+
+
+def _changes(rows: Rows, recipe: Recipe) -> list[str]:
+    """What was changed in the sequences to read them, counted and named."""
+    name = recipe.sequence
+    if name is None or not rows.rereadable:
+        return []
+    none: list[str] = []
+    texts = rows.reduce(
+        lambda slab: slab.texts(name).drop_null().to_pylist(),
+        lambda a, b: a + b,
+        none,
+        columns={name: "text"},
+    )
+    return [
+        f"'{name}': {change.what}{f' {change.letter!r}' if change.letter else ''}, "
+        f"{plural(change.residues, 'character')} in {plural(change.sequences, 'sequence')}"
+        for change in clean(texts, unknown=recipe.unknown).changes
+    ]
 
 
 # ---- checks ----
