@@ -17,9 +17,10 @@ SRC = Path(lw.__file__).parent
 WAY = (
     ("_version", "errors"),
     ("numerics", "arrow", "disk"),
+    ("integers",),
     ("frames",),
     ("rows", "sequences"),
-    ("terms", "look"),
+    ("terms", "look", "parts"),
     ("recipe", "moments"),
     ("solve",),
     ("folds",),

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leastwise as lw
-from leastwise.moments import Dense, Moments, Thin
+from leastwise.moments import Moments
 from leastwise.numerics import gram
+from leastwise.parts import Dense, Thin
 from leastwise.solve import least_squares
 
 SEED = 7

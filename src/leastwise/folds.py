@@ -238,6 +238,7 @@ def _one_fold(moments: Moments, f: int, solution: Solution, rank: str) -> dict[s
         intercept=solution.fits_intercept,
         rank="min-norm" if rank == "min-norm" else "drop",
         keep=None if rank == "min-norm" else solution.kept,
+        root=False,
     )
     unseen = held.imputed(gaps)
     sse = squared_error(unseen, fit.coef, fit.intercept)

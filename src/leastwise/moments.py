@@ -18,12 +18,14 @@ so each training fold can fill with its own mean after the pass, exactly.
 
 Where there are fewer rows than columns the rows themselves are the smaller summary: `Thin` keeps
 the factor R (n, 1+q) with `C = R'R`, and the dual (n, n) is solved instead.
+
+Under `precision="exact"` the matrix is kept in integers, about zero: nothing is rounded, so that any
+order of adding gives the same bits, and what is taken away leaves no trace (integers.py).
 """
 
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,90 +34,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.errors import MissingError, MomentsError, plural
-from leastwise.numerics import EPS, Array, block_rows, gram
+from leastwise.errors import MomentsError, UsageError, listed, plural
+from leastwise.integers import BLOCK, Integers
+from leastwise.numerics import EPS, Array, block_rows
+from leastwise.parts import Exact, Grids, Numbers, Part, Thin, exact_part, part_of
 from leastwise.rows.block import Slab, checked_weights
 from leastwise.rows.memory import paired
 
 EQUAL_DIGITS = 12  # to which `==` compares: what float64 sums of any order promise to agree in
-
-
-@dataclass(frozen=True, eq=False)
-class Dense:
-    """Moments as the matrix itself: `n` rows, `cross` (1+q, 1+q).
-
-    `size` (1+q,) is what each sum of squares was rounded from: it begins as the diagonal, and grows
-    with what was added, taken away or shifted on the way, so that a cancellation is never forgotten.
-    """
-
-    n: int
-    cross: Array
-    size: Array
-
-    def plus(self, other: Part) -> Dense:
-        cross = self.cross + other.cross
-        # thousands of additions round one way on constant columns: 1/256 of the sum covers it
-        size = self.size + other.size + np.diagonal(cross) / 256
-        return Dense(self.n + other.n, cross, size)
-
-    def minus(self, other: Part) -> Dense:
-        return Dense(self.n - other.n, self.cross - other.cross, self.size + other.size)
-
-    def mapped(self, columns: NDArray[np.intp], by: NDArray[np.intp], factor: Array) -> Dense:
-        """Moments of `Z` with `Z[:, columns] += Z[:, by] * factor`; columns and by do not meet."""
-        cross = self.cross.copy()
-        cross[:, columns] += cross[:, by] * factor
-        cross[columns, :] += cross[by, :] * factor[:, None]
-        return Dense(self.n, (cross + cross.T) / 2, _grown(self.size, columns, by, factor))
-
-    def only(self, columns: NDArray[np.intp]) -> Dense:
-        return Dense(self.n, self.cross[np.ix_(columns, columns)], self.size[columns])
-
-
-@dataclass(frozen=True, eq=False)
-class Thin:
-    """Moments as a factor: `rows` (n, 1+q), already times the root of the weights; `size` as above."""
-
-    n: int
-    rows: Array
-    size: Array
-
-    @classmethod
-    def of(cls, n: int, rows: Array) -> Thin:
-        return cls(n, rows, np.einsum("nq,nq->q", rows, rows))
-
-    @cached_property
-    def cross(self) -> Array:
-        return gram(self.rows)
-
-    def plus(self, other: Part) -> Part:
-        if isinstance(other, Thin) and len(self.rows) + len(other.rows) <= self.rows.shape[1]:
-            rows = np.concatenate([self.rows, other.rows])
-            return Thin(self.n + other.n, rows, self.size + other.size)
-        return self.dense().plus(other)
-
-    def minus(self, other: Part) -> Dense:
-        return self.dense().minus(other)
-
-    def mapped(self, columns: NDArray[np.intp], by: NDArray[np.intp], factor: Array) -> Thin:
-        rows = self.rows.copy()
-        rows[:, columns] += rows[:, by] * factor
-        return Thin(self.n, rows, _grown(self.size, columns, by, factor))
-
-    def only(self, columns: NDArray[np.intp]) -> Thin:
-        return Thin(self.n, self.rows[:, columns], self.size[columns])
-
-    def dense(self) -> Dense:
-        return Dense(self.n, self.cross, self.size)
-
-
-def _grown(size: Array, columns: NDArray[np.intp], by: NDArray[np.intp], factor: Array) -> Array:
-    size = size.copy()
-    size[columns] += factor**2 * size[by]
-    return size
-
-
-Part = Dense | Thin
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,7 +52,7 @@ class Moments:
     the q columns stand in the order features, indicators, targets. `shift` (q,) is what they are
     taken about. `parts` holds one part, or one per fold of `plan`. Two moments are equal when their
     columns, counts and folds are, and their numbers about the mean agree to 12 digits of the columns'
-    own scale, or to the rounding on the way.
+    own scale, or to the rounding on the way; exact ones when they agree to the last bit.
 
     >>> import numpy as np
     >>> X, y = np.arange(12.0).reshape(6, 2), np.arange(6.0)
@@ -151,20 +77,25 @@ class Moments:
         *,
         filled: tuple[int, ...] = (),
         plan: Any = None,
+        exact: bool = False,
     ) -> Moments:
         """Moments of no rows: the neutral element of `+`."""
         names, targets = tuple(names), tuple(targets)
         q = len(names) + len(filled) + len(targets)
-        parts = (Thin.of(0, np.empty((0, 1 + q))),) * (plan.k if plan is not None else 1)
-        return cls(names, targets, np.zeros(q), parts, filled, plan)
+        part = Exact(0, Integers.zero(1 + q)) if exact else Thin.of(0, np.empty((0, 1 + q)))
+        return cls(names, targets, np.zeros(q), (part,) * (plan.k if plan is not None else 1), filled, plan)
 
     @classmethod
-    def of(cls, X: Any, y: Any, weight: Any = None) -> Moments:
+    def of(cls, X: Any, y: Any, weight: Any = None, *, precision: str = "fast") -> Moments:
         """Moments of arrays: `X` (n, p), `y` (n,) or (n, k), `weight` (n,).
 
-        Cost: n (p + k)^2 multiplications, one copy of a block at a time. Raises MissingError where
-        a value is not finite, DataError where the lengths differ or the weights are no weights.
+        `precision`: "fast" (float64 about a shift) or "exact" (integers: nothing is rounded, about
+        four times the cost). Cost: n (p + k)^2 multiplications, one copy of a block at a time. Raises
+        MissingError where a value is not finite, DataError where the lengths differ or the weights
+        are no weights.
         """
+        if checked_precision(precision, ("fast", "exact")) == "exact":
+            return cls._of_exactly(X, y, weight)
         rows = paired(X, y)
         names, targets = rows.names[: -len(rows.targets)], rows.targets
         w = None if weight is None else checked_weights(np.asarray(weight, np.float64), rows.n or 0)
@@ -184,6 +115,43 @@ class Moments:
         return rows.reduce(step, operator.add, cls.empty(names, targets))
 
     @classmethod
+    def _of_exactly(cls, X: Any, y: Any, weight: Any) -> Moments:
+        rows = paired(X, y)
+        names, targets = rows.names[: -len(rows.targets)], rows.targets
+        w = None if weight is None else checked_weights(np.asarray(weight, np.float64), rows.n or 0)
+        empty = cls.empty(names, targets, exact=True)
+        if not rows.n:
+            return empty
+
+        def numbers(slab: Slab) -> Numbers:
+            part = None if w is None else w[slab.first : slab.first + slab.n]
+            low = slab.low(names), slab.low(targets)
+            return Numbers(slab.matrix(names), slab.matrix(targets), part, *low)
+
+        grids = Grids.of(numbers(next(rows.slabs())), slice(0, BLOCK))
+
+        def step(slab: Slab) -> Moments:
+            return cls.of_numbers(names, targets, numbers(slab), grids)
+
+        return rows.reduce(step, operator.add, empty).settled()
+
+    @classmethod
+    def of_numbers(
+        cls,
+        names: tuple[str, ...],
+        targets: tuple[str, ...],
+        numbers: Numbers,
+        grids: Grids,
+        *,
+        fold: NDArray[np.integer[Any]] | None = None,
+        plan: Any = None,
+    ) -> Moments:
+        """Exact moments of one slab of rows, dealt to folds by `fold` (n,), on the grids given."""
+        parts = [exact_part(numbers, grids, rows) for rows in _dealt(fold, plan)]
+        q = len(names) + len(numbers.filled) + len(targets)
+        return cls(names, targets, np.zeros(q), tuple(parts), numbers.filled, plan)
+
+    @classmethod
     def of_rows(
         cls,
         names: tuple[str, ...],
@@ -200,15 +168,8 @@ class Moments:
         """Moments of one slab of rows about `shift` (p + k,), dealt to folds by `fold` (n,)."""
         p = len(names)
         full = np.concatenate([shift[:p], np.zeros(len(filled)), shift[p:]])
-        if fold is None or plan is None:
-            chosen: list[Any] = [slice(None)]
-        else:
-            # on 8 or 16 bits numpy sorts by radix, ten times as fast
-            small = fold.astype(np.uint8 if plan.k <= 256 else np.uint16)
-            order = np.argsort(small, kind="stable")
-            chosen = np.split(order, np.searchsorted(fold[order], np.arange(1, plan.k)))
         thin = len(X) <= len(full)
-        parts = [_part(X, Y, w, shift, filled, rows, thin) for rows in chosen]
+        parts = [part_of(X, Y, w, shift, filled, rows, thin) for rows in _dealt(fold, plan)]
         return cls(names, targets, full, tuple(parts), filled, plan)
 
     # ---- adding and taking away ----
@@ -217,9 +178,9 @@ class Moments:
         if not isinstance(other, Moments):
             return NotImplemented
         self._same_columns(other)
-        if self.n == 0:
+        if self.n == 0 and (other.exact or not self.exact):
             return other
-        if other.n == 0:
+        if other.n == 0 and (self.exact or not other.exact):
             return self
         moved = other.about(self.shift)
         return replace(self, parts=tuple(a.plus(b) for a, b in zip(self.parts, moved.parts, strict=True)))
@@ -230,7 +191,8 @@ class Moments:
     def __sub__(self, other: Moments) -> Moments:
         """Moments of the rows of `self` that are not in `other`, whose rows must be among them.
 
-        Digits: what is left keeps an absolute error of 1e-16 times what was there before.
+        Digits: what is left keeps an absolute error of 1e-16 times what was there before; none where
+        the moments are exact: `(a + b) - b == a` to the last bit.
         """
         if not isinstance(other, Moments):
             return NotImplemented
@@ -246,7 +208,9 @@ class Moments:
                     f"Weight {other.weight:g} of {self.weight:g} cannot be taken away from rows that stay. "
                     "Take whole rows away."
                 )
-            return Moments.empty(self.names, self.targets, filled=self.filled, plan=self.plan)
+            return Moments.empty(
+                self.names, self.targets, filled=self.filled, plan=self.plan, exact=self.exact
+            )
         if other.n == 0:
             return self
         moved = other.about(self.shift)
@@ -264,6 +228,9 @@ class Moments:
             [p.n for p in other.parts],
         ):
             return False
+        if self.exact or other.exact:
+            pairs = zip(self.parts, other.parts, strict=True)
+            return all(_same(a, b) for a, b in pairs)
         if self.n == 0:
             return True
         centre = self._centre()  # neither one's shift: equality does not depend on who is asked
@@ -290,7 +257,17 @@ class Moments:
             parts = [part.mapped(columns, marks, -d[columns - 1]) for part in parts]
         return replace(self, shift=shift, parts=tuple(parts))
 
+    def settled(self) -> Moments:
+        """Exact moments in the one form that a value has; others as they are."""
+        parts = tuple(part.settled() if isinstance(part, Exact) else part for part in self.parts)
+        return replace(self, parts=parts) if self.exact else self
+
     # ---- reading ----
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing was rounded."""
+        return isinstance(self.parts[0], Exact)
 
     @cached_property
     def whole(self) -> Part:
@@ -313,8 +290,7 @@ class Moments:
     @property
     def sums(self) -> Array:
         """The first row of C: weight and sums (1+q,), without making the matrix of a Thin part."""
-        whole = self.whole
-        return whole.rows[:, 0] @ whole.rows if isinstance(whole, Thin) else whole.cross[0]
+        return self.whole.sums
 
     @cached_property
     def mean(self) -> Array:
@@ -327,8 +303,7 @@ class Moments:
     def comoment(self) -> Array:
         """Sums of products of deviations from the means (p + k, p + k)."""
         self._some_rows("co-moments")
-        cross = self.imputed().whole.cross
-        return cross[1:, 1:] - np.outer(cross[0, 1:], cross[0, 1:]) / cross[0, 0]
+        return self.imputed().whole.comoment()
 
     def fold(self, f: int) -> Moments:
         """The rows of fold `f` alone."""
@@ -414,94 +389,25 @@ def _finite_means(values: Array, w: Array | None) -> Array:
     return np.where(np.isfinite(means), means, np.nan)
 
 
-def _part(
-    X: NDArray[Any],
-    Y: NDArray[Any],
-    w: Array | None,
-    shift: Array,
-    filled: tuple[int, ...],
-    rows: Any,
-    thin: bool,
-) -> Part:
-    """The moments of some `rows` (a slice or places) of a slab, block by block."""
-    n = len(X) if isinstance(rows, slice) else len(rows)
-    q = X.shape[1] + len(filled) + Y.shape[1]
-    order: Any = "F" if X.flags.f_contiguous and not X.flags.c_contiguous else "C"
-    if n == 0 or thin:
-        Z = _fill(np.empty((n, 1 + q)), X, Y, w, shift, filled, rows)
-        thin_part = Thin.of(_counted(n, w, rows), Z)
-        _finite(thin_part.size)
-        return thin_part
-    total, b = np.zeros((1 + q, 1 + q)), block_rows(1 + q)
-    for start in range(0, n, b):
-        here = slice(start, min(start + b, n)) if isinstance(rows, slice) else rows[start : start + b]
-        Z = _scratch.matrix(min(b, n - start), 1 + q, order)
-        total += gram(_fill(Z, X, Y, w, shift, filled, here))
-    _finite(total[0])
-    _finite(np.diagonal(total))
-    return Dense(_counted(n, w, rows), total, np.diagonal(total).copy())
+def checked_precision(precision: str, known: tuple[str, ...]) -> str:
+    """`precision` if it is one of those known here."""
+    if precision not in known:
+        raise UsageError(f"precision={precision!r} is not known. It is one of {listed(known, last='or')}.")
+    return precision
 
 
-class _Scratch(threading.local):
-    """One buffer a thread, used again for every block: threads that ask for memory wait for each other."""
-
-    buffer = np.empty(0)
-
-    def matrix(self, b: int, q: int, order: Any) -> Array:
-        if self.buffer.size < b * q:
-            self.buffer = np.empty(b * q)
-        return self.buffer[: b * q].reshape((b, q), order=order)
-
-
-_scratch = _Scratch()
+def _dealt(fold: NDArray[np.integer[Any]] | None, plan: Any) -> list[Any]:
+    """The rows of each fold: all of them, or places."""
+    if fold is None or plan is None:
+        return [slice(None)]
+    # on 8 or 16 bits numpy sorts by radix, ten times as fast
+    small = fold.astype(np.uint8 if plan.k <= 256 else np.uint16)
+    order = np.argsort(small, kind="stable")
+    return list(np.split(order, np.searchsorted(fold[order], np.arange(1, plan.k))))
 
 
-def _fill(
-    Z: Array,
-    X: NDArray[Any],
-    Y: NDArray[Any],
-    w: Array | None,
-    shift: Array,
-    filled: tuple[int, ...],
-    rows: Any,
-) -> Array:
-    """`Z = diag(sqrt(w)) [1, X - s, M, Y - s]` (b, 1+q) of some rows, in float64."""
-    p, m = X.shape[1], len(filled)
-    Z[:, 0] = 1.0
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite shows in the sums
-        _centre(X, rows, shift[:p], Z[:, 1 : 1 + p])
-        _centre(Y, rows, shift[p:], Z[:, 1 + p + m :])
-    if m:
-        columns = np.array(filled) + 1
-        missing = np.isnan(Z[:, columns])
-        Z[:, 1 + p : 1 + p + m] = missing
-        Z[:, columns] = np.where(missing, 0.0, Z[:, columns])
-    if w is not None:
-        Z *= np.sqrt(w[rows])[:, None]
-    return Z
-
-
-def _centre(X: NDArray[Any], rows: Any, shift: Array, out: Array) -> None:
-    """`out = X[rows] - shift`, with one copy where columns lie in one piece."""
-    if isinstance(rows, slice) or X.dtype != np.float64 or not out.T.flags.c_contiguous:
-        np.subtract(X[rows], shift, out=out, casting="unsafe")
-    else:
-        np.take(X.T, rows, axis=1, out=out.T, mode="clip")
-        out -= shift
-
-
-def _counted(n: int, w: Array | None, rows: Any) -> int:
-    """A row of weight 0 is a row repeated no times."""
-    return n if w is None else int(np.count_nonzero(w[rows]))
-
-
-def _finite(sums: Array) -> None:
-    """Sums show what is not finite: no pass over the rows of its own is needed."""
-    if not np.isfinite(sums).all():
-        raise MissingError(
-            "A value is missing, infinite, or too large to be squared. Least squares needs numbers "
-            "below 1e154 everywhere. Fill, drop or rescale them."
-        )
+def _same(a: Part, b: Part) -> bool:
+    return isinstance(a, Exact) and isinstance(b, Exact) and a.integers.same(b.integers)
 
 
 def _close(a: Part, b: Part) -> bool:

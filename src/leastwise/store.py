@@ -28,7 +28,8 @@ from leastwise.disk import umask, whole_file
 from leastwise.errors import DataError, StoreError, UsageError
 from leastwise.fitted import Fit, Options, Tally
 from leastwise.folds import FoldPlan, NoValidation, Validation
-from leastwise.moments import Dense, Moments, Part, Thin
+from leastwise.moments import Moments
+from leastwise.parts import Dense, Part, Thin
 from leastwise.recipe import Recipe
 from leastwise.report.page import page
 from leastwise.solve import Solution

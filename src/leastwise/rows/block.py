@@ -8,9 +8,11 @@ rows in the package.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import isfinite
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from leastwise import arrow
 from leastwise.errors import DataError, KindError, MissingError, plural
+from leastwise.integers import two_sum
 from leastwise.numerics import one_blas_thread, workers
 
 Kind = Literal["number", "boolean", "text", "date", "other"]
@@ -40,6 +43,9 @@ class Slab(Protocol):
 
     def matrix(self, names: tuple[str, ...]) -> NDArray[Any]:
         """The named number and boolean columns (n, p), NaN where a cell is missing."""
+
+    def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
+        """What float64 leaves out of `matrix(names)` (n, p); None where it holds every number as it is."""
 
     def texts(self, name: str) -> pa.Array:
         """One column as text (n,), null where a cell is missing."""
@@ -63,6 +69,8 @@ class Block:
     group: pa.Array | None
     rows: NDArray[np.int64]
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows left out of this block
+    X_low: NDArray[np.float64] | None = None  # what float64 left out of X and Y, where it was asked for
+    Y_low: NDArray[np.float64] | None = None
 
     @property
     def n(self) -> int:
@@ -86,6 +94,9 @@ class ArrowSlab:
         for row, name in zip(out, names, strict=True):
             row[:] = to_numbers(self.batch.column(name), name)
         return out.T
+
+    def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
+        return side_by_side([low_of(self.batch.column(name)) for name in names], self.n)
 
     def texts(self, name: str) -> pa.Array:
         return to_texts(self.batch.column(name), name)
@@ -115,6 +126,9 @@ class ArraySlab:
             return self.values[:, start:stop]
         return self.values[:, places]
 
+    def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
+        return beyond_float(self.matrix(names))
+
     def texts(self, name: str) -> pa.Array:
         return to_texts(arrow.numbers(self.matrix((name,))[:, 0]), name)
 
@@ -137,6 +151,49 @@ def to_numbers(column: pa.Array, name: str) -> NDArray[Any]:
             f"Turn it into numbers, or leave it out with drop=['{name}'] (--drop '{name}')."
         )
     return arrow.values(column)
+
+
+def low_of(column: pa.Array) -> NDArray[np.float64] | None:
+    """What float64 leaves out of an Arrow column (n,): of long integers and decimals."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_decimal(column.type):
+        return decimal_parts(pc.cast(column, pa.string()))[1]
+    if column.type not in (pa.int64(), pa.uint64()):
+        return None
+    return beyond_float(arrow.values(column.fill_null(0)))
+
+
+def side_by_side(lows: Sequence[NDArray[np.float64] | None], n: int) -> NDArray[np.float64] | None:
+    """Low parts of columns as one (n, p); None where none has any."""
+    if all(low is None for low in lows):
+        return None
+    return np.column_stack([np.zeros(n) if low is None else low for low in lows])
+
+
+def beyond_float(values: NDArray[Any]) -> NDArray[np.float64] | None:
+    """What float64 leaves out of integers of 64 bits; None where it holds them all."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
+        return None
+    if values.min() >= -(1 << 53) and values.max() <= 1 << 53:
+        return None
+    high = np.asarray(values >> 32, np.float64) * 2.0**32
+    return two_sum(high, np.asarray(values & 0xFFFFFFFF, np.float64))[1]
+
+
+def decimal_parts(texts: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Decimal numbers in text (n,) as `high + low`: the nearest float64, and what it leaves out.
+
+    Together they hold a number to 2^-106 of its size. NaN and 0 where a cell is null. Raises
+    pyarrow.ArrowInvalid where a text is no number.
+    """
+    high = np.asarray(arrow.values(pc.cast(texts, pa.float64())))
+    cells = texts.to_pylist()
+    low = np.zeros(len(cells))
+    for i, (cell, near) in enumerate(zip(cells, high.tolist(), strict=True)):
+        if cell is not None and isfinite(near):
+            low[i] = float(Fraction(cell) - Fraction(near))
+    return high, low
 
 
 def _in_words(kind: pa.DataType) -> str:
@@ -222,6 +279,10 @@ class Rows:
     def cells(self) -> Iterator[Slab]:
         """All columns; of a text file every cell as it was written."""
         return self.slabs(self.kinds)
+
+    def exactly(self) -> Rows:
+        """This source with every number to its last digit, where reading as float64 would cut it."""
+        return self
 
     def faults(self, columns: Mapping[str, Any], *, declare: bool = True) -> DataError | None:
         """What keeps `columns` from being read as these kinds, where the source can say it.

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from leastwise.errors import ColumnError, DataError, KindError, ParseError, UsageError, listed, plural
-from leastwise.rows.block import ArraySlab, ArrowSlab, Kind, Rows, Slab, kind_of
+from leastwise.rows.block import ArraySlab, ArrowSlab, Kind, Rows, Slab, kind_of, side_by_side
 
 SLAB_BYTES = 8 << 20  # of arrays, whose slabs are views
 FILE_THREADS = 2  # beside those that decode: more wait for each other (docs/diary.md)
@@ -67,6 +67,13 @@ class PairSlab:
         if any(ours) and not all(ours):
             return np.column_stack([self.matrix((name,)) for name in names])
         return self.y.matrix(names) if any(ours) else self.x.matrix(names)
+
+    def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
+        ours = [name in self.y.names for name in names]
+        if any(ours) and not all(ours):
+            lows = (self.low((name,)) for name in names)
+            return side_by_side([None if low is None else low[:, 0] for low in lows], self.n)
+        return self.y.low(names) if any(ours) else self.x.low(names)
 
     def texts(self, name: str) -> pa.Array:
         return self.y.texts(name) if name in self.y.names else self.x.texts(name)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.moments import Moments, Thin
+from leastwise.moments import Moments
 from leastwise.numerics import EPS, Array
+from leastwise.parts import Thin
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Found:
     rss_digits: Array  # (k,)
     factor: Array  # (r, r) lower triangle of the kept columns' correlations
     combination: Array  # (r, c - r) the dependent columns as combinations of the kept ones, scaled
+    inverse: Array | None = None  # (r, r) lower triangular, of the factor; None where it is not unique
+    se_digits: float = 15.0
 
 
 def digits_left(error: Any, of: Any) -> Array:

@@ -28,9 +28,11 @@ def solve_rows(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
     kept, Q, factor = orthogonal_in_order(X, c.m.n - c.intercept)
     raw, onto = np.zeros((len(columns), Y.shape[1])), Q.T @ Y
     condition = float(np.linalg.cond(factor)) if len(factor) else 1.0
-    if len(factor):
-        raw[kept] = solve_triangular(factor, onto)
-    return _found(c, raw, kept, len(factor), Y - Q @ onto, condition, "qr")
+    if not len(factor):
+        return _found(c, raw, kept, 0, Y, condition, "qr", np.empty((0, 0)))
+    raw[kept] = solve_triangular(factor, onto)
+    inverse = solve_triangular(factor, np.eye(len(factor)), trans="T")
+    return _found(c, raw, kept, len(factor), Y - Q @ onto, condition, "qr", inverse)
 
 
 def _found(
@@ -41,13 +43,14 @@ def _found(
     residual: Array,
     condition: float,
     method: str,
+    inverse: Array | None = None,
 ) -> Found:
     """What both ways have in common: the residuals (n, k) are at hand."""
     digits = float(digits_left(2 * condition * c.unit * np.sqrt(c.lost.max(initial=1.0)), 1.0))
     rss = np.einsum("nk,nk->k", residual, residual)
     rss_digits = digits_left(2 * c.unit * np.sqrt(c.size[len(c.scale) :]), np.sqrt(rss))
     none = np.empty((0, 0))
-    return Found(raw, kept, rank, rss, condition, digits, method, rss_digits, none, none)
+    return Found(raw, kept, rank, rss, condition, digits, method, rss_digits, none, none, inverse, digits)
 
 
 def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array, Array]:

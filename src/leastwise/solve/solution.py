@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -27,7 +27,10 @@ class Solution:
     coefficient in units of its column (the others have the same absolute error). `rss`, `tss` (k,):
     weighted sums of squared residuals and of deviations from the mean (from zero without an
     intercept); `rss_digits` (k,) how many digits of `rss` can be expected: none where the fit is so
-    close that the residuals are below what moments can carry.
+    close that the residuals are below what moments can carry. `root` (r, r) is a lower triangular W,
+    columns [1] and the kept ones, with `W'W` the inverse of their sums of products: what standard
+    errors are made of, None where the solution is not the only one; `se_digits` how many digits of
+    its worst diagonal element's root can be expected.
     """
 
     names: tuple[str, ...]
@@ -48,6 +51,8 @@ class Solution:
     tss: Array
     rss_digits: Array
     fits_intercept: bool = True
+    root: Array | None = field(default=None, repr=False)
+    se_digits: float = 15.0
 
     def __post_init__(self) -> None:
         for values in (self.coef, self.intercept, self.kept, self.rss, self.tss, self.rss_digits):
@@ -92,3 +97,14 @@ def checked_rank(rank: str) -> Rank:
     if rank not in RANKS:
         raise UsageError(f"rank={rank!r} is not known. It is one of {listed(RANKS, last='or')}.")
     return rank
+
+
+def rank_message(dropped: tuple[str, ...], constant: tuple[str, ...], n: int) -> str:
+    """What a RankError says of the columns that cannot be told apart, or do not vary."""
+    parts = []
+    if dropped:
+        verb = "is a combination" if len(dropped) == 1 else "are combinations"
+        parts.append(f"{listed(dropped)} {verb} of the columns before (in {plural(n, 'row')}).")
+    if constant:
+        parts.append(f"{listed(constant)} {'does' if len(constant) == 1 else 'do'} not vary.")
+    return " ".join([*parts, "Remove them, or pass rank='drop' or rank='min-norm'."])

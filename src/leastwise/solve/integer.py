@@ -1,0 +1,106 @@
+"""Least squares from exact moments: the rung on which nothing is rounded before the end.
+
+The normal equations `G b = g` of `[1, X]` are integers. factor.py eliminates them in fixed point of
+256 bits or more and refines with exact residuals until every coefficient is certain to more digits
+than a float64 has; what comes out is rounded once. Rank, sums of squares and standard errors are
+read off the same elimination.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwise.errors import RankError
+from leastwise.integers import exactly, rounded
+from leastwise.moments import Moments
+from leastwise.numerics import Array
+from leastwise.parts import Exact
+from leastwise.solve.factor import NEAR, certain, factored
+from leastwise.solve.primal import shortest
+from leastwise.solve.solution import Rank, Solution, rank_message
+
+Ints = NDArray[np.object_]
+DIGITS = 15.0  # what a float64 can promise
+
+
+def least_squares(
+    moments: Moments, intercept: bool, rule: Rank, keep: NDArray[np.bool_] | None, root: bool
+) -> Solution:
+    """The solution of exact moments without missing cells, each number the nearest float64."""
+    G, exponent = _ints(moments)
+    p, k, one = len(moments.names), len(moments.targets), int(intercept)
+    constant = np.array([_is_constant(G, 1 + j, intercept) for j in range(p)], bool)
+    (columns,) = np.nonzero(~constant & (True if keep is None else keep))
+    places = np.concatenate([np.zeros(one, np.intp), 1 + columns, 1 + p + np.arange(k)])
+    factor = factored(G[np.ix_(places, places)], k)
+    kept = factor.kept[one:] - one  # among `columns`
+    names, left_out = np.array(moments.names, object), np.delete(columns, kept)
+    dropped, idle = tuple(names[left_out]), tuple(names[constant])
+    if rule == "error" and (dropped or idle):
+        raise RankError(rank_message(dropped, idle, moments.n))
+    factor, found = certain(factor)
+    coef, used, offset = np.zeros((k, p)), np.zeros(p, bool), np.zeros(k)
+    coef[:, columns[kept]], used[columns[kept]] = found[:, one:], True
+    if intercept:
+        offset = found[:, 0]
+    method = "integers"
+    if rule == "min-norm" and dropped:
+        raw = shortest(coef[:, columns].T, used[columns], factor.combination(one), np.ones(len(columns)))
+        coef[:, columns], used[columns], dropped, method = raw.T, True, (), "min-norm"
+        offset = _offset(G, coef) if intercept else offset
+    tss = [_ratio(*_about(G, 1 + p + t, intercept), exponent) for t in range(k)]
+    return Solution(
+        moments.names, moments.targets, coef, offset, used, len(kept), dropped, idle, method, "exact",
+        factor.condition(one), DIGITS, moments.n, rounded(G[0, 0], exponent), factor.rss(exponent),
+        np.array(tss), np.full(k, DIGITS), intercept,
+        factor.root(exponent) if root and method == "integers" else None,
+    )  # fmt: skip
+
+
+def squared_error(moments: Moments, coef: Array, intercept: Array) -> Array:
+    """`sum w (x b + c - y)^2` (k,) of given coefficients, each the nearest float64."""
+    G, exponent = _ints(moments)
+    p, found = len(moments.names), []
+    for t in range(len(moments.targets)):
+        signs = np.zeros(len(G))
+        signs[0], signs[1 : 1 + p], signs[1 + p + t] = intercept[t], coef[t], -1.0
+        v, scale = exactly(signs)
+        found.append(rounded(v @ (G @ v), exponent + 2 * scale))
+    return np.array(found)
+
+
+def _ints(moments: Moments) -> tuple[Ints, int]:
+    whole = moments.whole
+    if not isinstance(whole, Exact):  # pragma: no cover  # exact.py asks before it comes here
+        raise TypeError("exact moments are needed")
+    return whole.ints
+
+
+def _about(G: Ints, j: int, intercept: bool) -> tuple[int, int]:
+    """A sum of squares about the mean (or about zero) as numerator and denominator."""
+    if not intercept:
+        return G[j, j], 1
+    return G[0, 0] * G[j, j] - G[0, j] ** 2, G[0, 0]
+
+
+def _is_constant(G: Ints, j: int, intercept: bool) -> bool:
+    """Whether a column is no further from constant than its rounding."""
+    above, below = _about(G, j, intercept)
+    return bool((above << NEAR) <= G[j, j] * below)
+
+
+def _ratio(above: int, below: int, exponent: int) -> float:
+    extra = below.bit_length() + 64
+    return rounded((above << extra) // below, exponent - extra)
+
+
+def _offset(G: Ints, coef: Array) -> Array:
+    """The intercepts (k,) that go with `coef` (k, p): means that lie on the line."""
+    k, p = coef.shape
+    found = []
+    for t in range(k):
+        b, scale = exactly(coef[t])
+        above = (G[0, 1 + p + t] << -scale) - G[0, 1 : 1 + p] @ b if scale <= 0 else 0
+        found.append(_ratio(above, G[0, 0], scale))
+    return np.array(found)

@@ -1,0 +1,106 @@
+"""Least squares from the rounded matrix of moments, in float64: the fast rung.
+
+With features about their means and scaled to unit columns, `R = D^-1 S D^-1` is their correlation
+matrix, and the normal equations read `R t = D^-1 s`, `b = D^-1 t`. Scaling first means that the
+units of a column never decide about rank (Demmel, Applied Numerical Linear Algebra, 2.5.2).
+
+Rank is decided from left to right: a column is *dependent* when what the columns before it leave
+of it (its pivot in Cholesky's factorisation, 1 - R2 of the column on them) is no larger than
+rounding makes it. With v = (-t, 1) the combination that vanishes, rounding makes a pivot of
+
+    sum_i v_i^2 (rank_unit lost_i + (2 EPS far_i)^2)
+
+where lost_i is how much larger the sum of squares was that S_ii was computed from, and far_i is
+|mean| / deviation, the rounding of the data themselves. So the later of two dependent columns is
+the one that is left out, as a reader of the table expects. The constants were found by trial:
+docs/diary.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwise.numerics import EPS, Array
+from leastwise.solve.centred import Centred, Found, digits_left
+from leastwise.solve.solution import Rank
+
+
+def solve_gram(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
+    """The answer for some `columns` from the matrix of their products, in scaled units."""
+    S, scale, p = c.cross, c.scale[columns], len(c.scale)
+    R = S[np.ix_(columns, columns)] / np.outer(scale, scale)  # (c, c)
+    s = S[columns, p:] / scale[:, None]  # (c, k)
+    weigh = c.rank_unit * c.lost[columns] + (2 * EPS * c.far[columns]) ** 2
+    kept, L, inverse, combination = cholesky_in_order(R, weigh)
+    half = inverse @ s[kept]
+    raw = np.zeros_like(s)
+    raw[kept] = inverse.T @ half
+    rss = np.maximum(c.square[p:] - np.einsum("rk,rk->k", half, half), 0.0)
+    moved = c.size[p:] + c.lost[columns] @ raw**2  # (k,) what the residuals were computed from, squared
+    rss_digits = digits_left(c.unit * moved, rss)
+    inverse_R = inverse.T @ inverse
+    row = np.sqrt((inverse_R**2) @ c.lost[columns][kept])  # (r,) how an error in s reaches each coefficient
+    error = c.unit * np.sqrt(moved) * row.max(initial=0.0)
+    digits = float(np.min(digits_left(error, np.abs(raw).max(axis=0, initial=0.0)), initial=15.0))
+    norms = np.abs(R[np.ix_(kept, kept)]).sum(axis=0), np.abs(inverse_R).sum(axis=0)
+    condition = float(np.sqrt(norms[0].max(initial=1.0) * norms[1].max(initial=1.0)))
+    method, rank = "cholesky", len(L)
+    if rule == "min-norm" and not kept.all():
+        raw, method = shortest(raw, kept, combination, scale), "min-norm"
+        kept = np.ones_like(kept)
+    of_se = np.asarray(c.unit * row**2) / 2  # of a diagonal element of the inverse; half of it of its root
+    se_digits = float(np.min(digits_left(of_se, np.diagonal(inverse_R)), initial=15.0))
+    unique = None if method == "min-norm" else inverse
+    return Found(
+        raw, kept, rank, rss, condition, digits, method, rss_digits, L, combination, unique, se_digits
+    )
+
+
+def cholesky_in_order(R: Array, weigh: Array) -> tuple[NDArray[np.bool_], Array, Array, Array]:
+    """Which columns of a correlation matrix (c, c) do not depend on those before them.
+
+    A pivot counts when it exceeds `sum v^2 weigh` (c,). Gives `kept` (c,), the factor `L` (r, r) of
+    the kept ones, its inverse, and the others as their combinations (r, c - r). LAPACK where all are
+    clearly kept (row j of the inverse is v_j / L_jj); else column by column.
+    """
+    from scipy.linalg.lapack import dpotrf, dtrtri
+
+    size = len(R)
+    L, info = dpotrf(R, lower=1, clean=1) if size else (R, 0)
+    if info == 0:
+        inverse = dtrtri(L, lower=1)[0] if size else L
+        if ((inverse**2) @ weigh < 0.5).all():
+            return np.ones(size, bool), L, inverse, np.empty((size, 0))
+    kept, L = _one_by_one(R, weigh)
+    factor = L[kept]
+    inverse = dtrtri(factor, lower=1)[0] if len(factor) else factor
+    return kept, factor, inverse, inverse.T @ L[~kept].T
+
+
+def _one_by_one(R: Array, weigh: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Cholesky column by column, dependent ones passed over: kept (c,), rows of L (c, r)."""
+    from scipy.linalg import solve_triangular
+
+    size = len(R)
+    L, kept = np.zeros((size, size)), np.zeros(size, bool)
+    for j in range(size):
+        r = int(np.count_nonzero(kept))
+        left = R[j:, j] - L[j:, :r] @ L[j, :r]
+        t = np.empty(0)
+        if r:
+            t = solve_triangular(L[kept, :r], L[j, :r], lower=True, trans="T", check_finite=False)
+        if left[0] > t**2 @ weigh[kept] + weigh[j]:
+            L[j:, r] = left / np.sqrt(left[0])
+            kept[j] = True
+    return kept, L[:, : np.count_nonzero(kept)]
+
+
+def shortest(raw: Array, kept: NDArray[np.bool_], combination: Array, scale: Array) -> Array:
+    """The solution of least norm in the units of the data: `b = [I T]' (I + T T')^-1 beta`."""
+    T = combination * scale[kept][:, None] ** -1 * scale[~kept]  # columns' units, (r, d)
+    beta = raw[kept] / scale[kept][:, None]
+    inner = np.linalg.solve(np.eye(len(T)) + T @ T.T, beta)
+    shortest = np.empty_like(raw)
+    shortest[kept], shortest[~kept] = inner, T.T @ inner
+    return shortest * scale[:, None]
