@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from leastwise.recipe import Recipe
     from leastwise.solve.solution import Solution
     from leastwise.store import load, save
+    from leastwise.terms import poly
 
 __all__ = [
     "Fit",
@@ -35,6 +36,7 @@ __all__ = [
     "errors",
     "fit",
     "load",
+    "poly",
     "save",
     "sequences",
 ]
@@ -49,6 +51,7 @@ _HOMES = {
     "errors": "",
     "fit": "fitting",
     "load": "store",
+    "poly": "terms",
     "save": "store",
     "sequences": "",
 }

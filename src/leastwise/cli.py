@@ -49,6 +49,17 @@ def _names(context: click.Context, option: click.Parameter, values: tuple[str, .
     return tuple(cell for cell in cells if cell) or None
 
 
+def _degrees(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+    """`--powers dose:3` as {"dose": 3}; None where the option was not given."""
+    found = {}
+    for value in values:
+        column, _, degree = value.rpartition(":")
+        if not column or not degree.isdigit():
+            raise click.BadParameter(f"'{value}' is no COL:N, as in --powers dose:3.")
+        found[column] = int(degree)
+    return found or None
+
+
 def _list_option(*names: str, help: str) -> Callable[[Any], Any]:
     return click.option(*names, multiple=True, callback=_names, metavar="A,B", help=help)
 
@@ -63,6 +74,9 @@ COLUMNS = [
     _list_option("--target", help="The column to predict (or several)."),
     _list_option("--features", help="Columns to predict from; all the others if not given."),
     _list_option("--drop", help="Columns to leave out."),
+    click.option(
+        "--powers", multiple=True, callback=_degrees, metavar="COL:N", help="Powers of a column up to N."
+    ),
     click.option("--sequence", metavar="COL", help="A column of protein sequences."),
     click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id."),
     click.option("--group", metavar="COL", help="Rows of one group come into one fold."),
@@ -91,6 +105,11 @@ FITTING = [
     ),
     click.option("--folds", type=int, help="Folds for the score on unseen rows; 0 for none."),
     click.option("--seed", type=int, help="Deals rows to folds; 0 if not given."),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fast", "exact"]),
+        help="auto (default): float64, and integers where that leaves fewer than 9 digits.",
+    ),
     click.option("--no-intercept", is_flag=True, help="Fit through the origin."),
 ]
 TELLING = [

@@ -15,7 +15,7 @@ from leastwise import arrow
 from leastwise.errors import DataError, MissingError, UsageError, did_you_mean, listed, plural
 from leastwise.folds import NoValidation, Validation, enough, held_out_scores, validate
 from leastwise.frames import native_table, to_frame
-from leastwise.moments import Moments
+from leastwise.moments import Moments, checked_precision
 from leastwise.numerics import Array
 from leastwise.recipe import Recipe
 from leastwise.report import facts as report_facts
@@ -27,13 +27,18 @@ from leastwise.solve import Solution
 from leastwise.solve.solution import checked_rank
 from leastwise.terms import Left
 
+PRECISIONS = ("auto", "fast", "exact")
+
 
 @dataclass(frozen=True)
 class Options:
     """How to fit, whatever the columns are.
 
     `rank`: "drop", "error" or "min-norm". `folds`: how many for validation; None is 5 where that can
-    be done, 0 is none. `seed` deals rows to folds. `progress` is called with (rows so far, rows in
+    be done, 0 is none. `seed` deals rows to folds. `precision`: "fast" (float64 moments), "exact"
+    (integers: nothing is rounded before the end), or "auto": exact where the data are small, or where
+    fast would leave a coefficient, a sum of squares or a standard error with fewer than 9 digits and
+    the rows can be read again. `progress` is called with (rows so far, rows in
     all or None).
     """
 
@@ -41,10 +46,12 @@ class Options:
     rank: str = "drop"
     folds: int | None = None
     seed: int = 0
+    precision: str = "auto"
     progress: Progress | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         checked_rank(self.rank)
+        checked_precision(self.precision, PRECISIONS)
         if type(self.intercept) is not bool:
             raise UsageError(f"intercept={self.intercept!r} is neither True nor False. Give one of them.")
         if not _is_count(self.seed):

@@ -28,17 +28,22 @@ from leastwise.errors import (
 )
 from leastwise.fitted import Fit, Options, Tally
 from leastwise.folds import DEFAULT, FoldPlan, enough
+from leastwise.integers import Grid
 from leastwise.look import Look, look
-from leastwise.moments import Moments, first_shift, settled_shift
+from leastwise.moments import FIRST, Moments, first_shift, settled_shift
 from leastwise.numerics import Array
+from leastwise.parts import Grids, Numbers
 from leastwise.recipe import Recipe, explain_missing
 from leastwise.rows import Rows, Slab, open_rows
+from leastwise.rows.block import Block
 from leastwise.sequences import clean, relatives
-from leastwise.solve import Solution, least_squares
+from leastwise.solve import Solution, doubtful, least_squares
 from leastwise.terms import Number
 
 MOST_FOLDS = 1_000
 FEW = 100  # rows up to which folds by hash would come out uneven, or empty
+SMALL, SMALL_COLUMNS = 250_000, 40  # numbers, and columns, up to which "auto" is exact at once
+MOST_COLUMNS = 2_000  # of exact moments: ten matrices of integers, and p^3 products of them
 OPENING = ("columns", "delimiter", "encoding", "multiline", "labels")
 
 
@@ -73,14 +78,19 @@ def fit(
         return _fit_moments(source, target, recipe, options or Options(), common)
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
     plan, unscored = _plan(rows, asked, chosen, alone=True)
-    moments, tally = _condense(rows, asked, chosen, plan)
-    _check_used(rows, tally)
-    solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
+    exact = chosen.precision == "exact" or (chosen.precision == "auto" and _is_small(rows, asked))
+    moments, tally, solution = _solved(rows, asked, chosen, plan, exact=exact)
+    told: list[str] = []
+    if not exact and chosen.precision == "auto" and (doubt := doubtful(solution)):
+        again = rows.rereadable and len(asked.names) <= MOST_COLUMNS
+        told = [_escalation(rows, doubt, again)]
+        if again:
+            moments, tally, solution = _solved(rows, asked, chosen, plan, exact=True)
     _check_target(moments, solution)
     _check_tiny(moments, solution)
     _check_folds(moments, solution, chosen)
     fills = moments.mean[: len(moments.names)] if asked.missing == "mean" else np.empty(0)
-    notes = (*rows.notes, *asked.notes, *_changes(rows, asked))
+    notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told)
     columns = tuple(name for name in rows.names if name not in rows.targets)
     return Fit(
         asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes,
@@ -99,13 +109,15 @@ def condense(
     """The one pass: the Moments of `source`, per fold where folds are made.
 
     Arguments as `fit`, but for `rank` and `intercept`, which are decided by who reads the moments.
+    `precision` is "exact" or "fast", which "auto" stands for here: parts that are to be added to one
+    another must be of one precision.
     """
     late = [name for name in ("rank", "intercept") if name in common]
     if late:
         raise UsageError(f"{listed(late)} {'is' if len(late) == 1 else 'are'} for fit(moments, ...).")
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
     plan, _ = _plan(rows, asked, chosen, alone=False)
-    return _condense(rows, asked, chosen, plan)[0]
+    return _condense(rows, asked, chosen, plan, exact=chosen.precision == "exact")[0]
 
 
 def _prepared(
@@ -139,9 +151,52 @@ def _prepared(
 # ---- the pass ----
 
 
-def _condense(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -> tuple[Moments, Tally]:
+def _solved(
+    rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None, *, exact: bool
+) -> tuple[Moments, Tally, Solution]:
+    """The moments, the account of the rows, and what they give."""
+    moments, tally = _condense(rows, recipe, options, plan, exact=exact)
+    _check_used(rows, tally)
+    return moments, tally, least_squares(moments, intercept=options.intercept, rank=options.rank)
+
+
+def _is_small(rows: Rows, recipe: Recipe) -> bool:
+    """Whether exact moments cost nothing that anyone would notice."""
+    q = len(recipe.names) + len(recipe.target)
+    if q > SMALL_COLUMNS:
+        return False
+    if rows.n is not None:
+        return rows.n * q <= SMALL
+    n = 0
+    for slab in rows.ahead(recipe.reads_all):
+        n += slab.n
+        if n * q > SMALL:
+            return False
+    return True
+
+
+def _escalation(rows: Rows, doubt: str, again: bool) -> str:
+    """What is told where float64 moments do not carry the answer."""
+    if rows.rereadable and not again:
+        return f"fast moments leave {doubt}; exact ones are for up to {MOST_COLUMNS:,} columns"
+    if again:
+        return f"fast moments would leave {doubt}: the rows were read again, exactly"
+    return (
+        f"fast moments leave {doubt}, and {rows.source} can be read once; for all digits make it anew and "
+        "pass precision='exact' (--precision exact)"
+    )
+
+
+def _condense(
+    rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None, *, exact: bool
+) -> tuple[Moments, Tally]:
     """All rows as moments, dealt to folds, and the account of them."""
-    shift = _first_shift(rows, recipe)
+    if exact:
+        _check_width(recipe)
+    rows = rows.exactly() if exact else rows
+    names = recipe.names, recipe.target
+    grids = _first_grids(rows, recipe) if exact else None
+    shift = np.empty(0) if exact else _first_shift(rows, recipe)
 
     def step(slab: Slab) -> tuple[Moments, Tally]:
         try:
@@ -150,23 +205,49 @@ def _condense(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | Non
             raise explain_missing(Look.at(slab, recipe.reads_all), recipe) or error from None
 
     def condensed(slab: Slab) -> tuple[Moments, Tally]:
-        block = recipe.block(slab)
+        block = recipe.block(slab, low=exact)
         fold = None if plan is None else plan.deal(block)
-        moments = Moments.of_rows(
-            recipe.names, recipe.target, block.X, block.Y, block.w, shift,
-            filled=recipe.filled, fold=fold, plan=plan,
-        )  # fmt: skip
+        if grids is not None:
+            numbers = _numbers(block, recipe)
+            moments = Moments.of_numbers(*names, numbers, grids, fold=fold, plan=plan)
+        else:
+            moments = Moments.of_rows(
+                *names, block.X, block.Y, block.w, shift, filled=recipe.filled, fold=fold, plan=plan
+            )
         return moments, Tally(slab.n, block.dropped)
 
-    empty = Moments.empty(recipe.names, recipe.target, filled=recipe.filled, plan=plan), Tally()
+    empty = (
+        Moments.empty(recipe.names, recipe.target, filled=recipe.filled, plan=plan, exact=exact),
+        Tally(),
+    )
     with _explaining(rows, recipe):
-        return rows.reduce(
+        moments, tally = rows.reduce(
             step,
             lambda a, b: (a[0] + b[0], a[1] + b[1]),
             empty,
             columns=recipe.reads_all,
             progress=options.progress,
         )
+    return moments.settled(), tally
+
+
+def _numbers(block: Block, recipe: Recipe) -> Numbers:
+    return Numbers(block.X, block.Y, block.w, block.X_low, block.Y_low, recipe.filled)
+
+
+def _first_grids(rows: Rows, recipe: Recipe) -> Grids:
+    """Where the digits of exact sums lie: found from the first rows, right for all."""
+    asked = replace(recipe, missing="drop") if recipe.missing == "error" else recipe
+    try:
+        for slab in rows.ahead(recipe.reads_all):
+            block = asked.block(slab, low=True)
+            if block.n:
+                return Grids.of(_numbers(block, recipe), slice(0, FIRST))
+    except DataError:  # the pass comes upon it again, and tells it with its counts
+        pass
+    q = 1 + len(recipe.names) + len(recipe.filled) + len(recipe.target)
+    nothing = Grid(np.zeros(q, np.int64), np.ones(q, np.int64))
+    return Grids(nothing, nothing if recipe.weight else None)
 
 
 @contextmanager
@@ -282,6 +363,14 @@ def _changes(rows: Rows, recipe: Recipe) -> list[str]:
 
 
 # ---- checks ----
+
+
+def _check_width(recipe: Recipe) -> None:
+    if len(recipe.names) > MOST_COLUMNS:
+        raise UsageError(
+            f"precision='exact' is for up to {MOST_COLUMNS:,} columns, and here are {len(recipe.names):,}: "
+            "its matrix of integers would not fit. Name fewer features, or pass precision='fast'."
+        )
 
 
 def _check_kinds(target: Any, recipe: Any, options: Any) -> None:

@@ -1,10 +1,12 @@
-"""Exact sums of products: digits of 22 bits, integers of any length.
+"""Exact sums of products: digits of 23 bits, integers of any length.
 
 A float64 is an integer times a power of two, so the sum of squares of a million of them is one too:
-it only needs more bits than a machine word has. Each column is cut into signed digits of 22 bits.
-A product of two digits has at most 42 bits and 2,040 of them add up to less than 2^53, so that every
+it only needs more bits than a machine word has. Each column is cut into signed digits of 23 bits.
+A product of two digits has at most 44 bits and 510 of them add up to less than 2^53, so that every
 partial sum of a float64 matrix product of digits is exact, whatever the order in which BLAS adds. The
 products are gathered in int64 and carried into `Integers`: matrices of integers of any length.
+(22 bits and 2,040 rows would do as well; but three digits of 23 bits hold all of a normal variable
+except what lies below 2^-16 of its largest value, and rows that do not fit cost a second product.)
 
 Addition of integers has no order. Sums made of any chunks, in any order, by any number of threads,
 are therefore equal bit for bit, and what was added can be taken away again without a trace.
@@ -21,13 +23,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.numerics import Array
+from leastwise.numerics import Array, two_sum
 
-BITS = 22  # of a digit, its sign included
+BITS = 23  # of a digit, its sign included
 HALF = 1 << (BITS - 1)
-BLOCK = 2_040  # rows whose products of digits stay below 2^53 in sum: 2 * 21 + 11 bits, and 8 rows to spare
+BLOCK = 510  # rows whose products of digits stay below 2^53 in sum: 2 * 22 + 9 bits, and 2 rows to spare
 FLUSH = 1 << 10  # int64 holds the sums of so many blocks of one pair of digits
-MOST_DIGITS = 20  # 440 bits: products of the last ones stay above the smallest float64
+MOST_DIGITS = 20  # 460 bits: a column of which needs more is refused
+LAZY = 1 << 36  # so many matrices of carried limbs add up in int64
 Places = NDArray[np.int64]
 Parts = Sequence[Array]  # a number as an unevaluated sum of float64: [x], or [high, low]
 
@@ -37,15 +40,17 @@ Parts = Sequence[Array]  # a number as an unevaluated sum of float64: [x], or [h
 
 @dataclass(frozen=True, eq=False)
 class Integers:
-    """A symmetric matrix (c, c) of numbers `sum_l limbs[l] 2^(22 (low + l) + grid_i + grid_j)`.
+    """A symmetric matrix (c, c) of numbers `sum_l limbs[l] 2^(23 (low + l) + grid_i + grid_j)`.
 
-    Every limb but those of sums that were not yet carried lies in [-2^21, 2^21), which makes the
-    limbs of a number unique. `grid` (c,) only says where the binary point is kept.
+    `settled()` numbers have every limb in [-2^22, 2^22) and no grid, which makes the limbs of a number
+    unique. Before, limbs may be sums of `terms` such limbs, and `grid` (c,) says where the binary
+    point of each column is kept, so that adding is one addition.
     """
 
     limbs: NDArray[np.int64]  # (L, c, c)
     low: int
     grid: Places
+    terms: int = 1
 
     @classmethod
     def zero(cls, c: int) -> Integers:
@@ -70,10 +75,13 @@ class Integers:
         limbs = np.zeros((top - low, *self.limbs.shape[1:]), np.int64)
         limbs[self.low - low :][: len(self.limbs)] += self.limbs
         limbs[other.low - low :][: len(other.limbs)] += sign * other.limbs
-        return Integers(limbs, low, self.grid).carried()
+        total = Integers(limbs, low, self.grid, self.terms + other.terms)
+        return total if total.terms < LAZY else total.carried()
 
     def carried(self) -> Integers:
         """The same numbers with every limb in its range."""
+        if self.terms == 1:
+            return self
         limbs, carry = list(self.limbs), np.zeros_like(self.limbs[0])
         for level, limb in enumerate(limbs):
             total = limb + carry
@@ -82,7 +90,7 @@ class Integers:
         while carry.any():
             total, carry = carry, (carry + HALF) >> BITS
             limbs.append(total - (carry << BITS))
-        return replace(self, limbs=np.array(limbs))
+        return Integers(np.array(limbs), self.low, self.grid)
 
     def trimmed(self) -> Integers:
         """The same without empty limbs at either end."""
@@ -95,12 +103,12 @@ class Integers:
     def settled(self) -> Integers:
         """The same on the grid of zeros: one form for one value, whatever way it was made."""
         if not self.grid.any():
-            return self.trimmed()
-        return moved(self, np.add.outer(self.grid, self.grid), np.zeros_like(self.grid)).trimmed()
+            return self.carried().trimmed()
+        return moved(self, np.add.outer(self.grid, self.grid), np.zeros_like(self.grid)).carried().trimmed()
 
     def only(self, columns: NDArray[np.intp]) -> Integers:
         limbs = self.limbs[:, columns[:, None], columns]
-        return Integers(limbs, self.low, self.grid[columns])
+        return Integers(limbs, self.low, self.grid[columns], self.terms)
 
     def same(self, other: Integers) -> bool:
         """Whether all numbers are equal, to the last bit."""
@@ -121,7 +129,7 @@ class Integers:
 
 
 def moved(numbers: Integers, places: Places, grid: Places) -> Integers:
-    """Limbs whose exponents are `22 (low + l) + places` (c, c), on another `grid` (c,)."""
+    """Limbs whose exponents are `23 (low + l) + places` (c, c), on another `grid` (c,)."""
     shift = places - np.add.outer(grid, grid)
     bits, levels = shift % BITS, shift // BITS
     lowest, highest = int(levels.min()), int(levels.max())
@@ -131,7 +139,7 @@ def moved(numbers: Integers, places: Places, grid: Places) -> Integers:
     for level in np.unique(levels):
         there = levels == level
         limbs[level - lowest :][:size][:, there] += shifted[:, there]
-    return Integers(limbs, numbers.low + lowest, grid).carried()
+    return Integers(limbs, numbers.low + lowest, grid, 2 << BITS).carried()
 
 
 def rounded(value: int, exponent: int) -> float:
@@ -176,55 +184,45 @@ class Grid:
     count: Places  # (c,)
 
     @classmethod
-    def of(cls, parts: Parts, *, every: bool = False) -> Grid:
-        """A grid for rows (c, b) like these; one that fits each of them if `every`."""
+    def of(cls, parts: Parts, *, every: bool = False, place: Places | None = None) -> Grid:
+        """A grid for rows (c, b) like these; one that fits each of them if `every`.
+
+        With `place` only the number of digits is found.
+        """
         c, b = parts[0].shape
-        size = np.sort(np.abs(parts[0]), axis=1) if b else np.zeros((c, 1))
         few = 0 if every else int(b * 0.1 / c)  # so many rows may be left out for a shorter grid
-        top = np.frexp(size[:, -1 - few])[1].astype(np.int64)
-        rest = [np.ldexp(part, BITS - 1 - top[:, None]) for part in parts]
-        count, open_ = np.ones(c, np.int64), np.ones(c, bool)
-        for s in range(MOST_DIGITS):
-            cut(rest, s, rest[0].copy())
-            open_ &= np.count_nonzero(rest[0], axis=1) > few
-            count[open_] = s + 2
-            if not open_.any():
+        if place is None:
+            size = np.sort(np.abs(parts[0]), axis=1) if b else np.zeros((c, 1))
+            most, usual = (np.frexp(size[:, -1 - n])[1].astype(np.int64) for n in (0, few))
+            # rows to come may be larger by a bit; one that is far larger than the others is not followed
+            place = np.minimum(most + (not every), usual + 2) - (BITS - 1)
+        rest = [np.ldexp(part, -place[:, None]) for part in parts]
+        count, more = np.ones(c, np.int64), np.ones(c, bool)
+        for s in range(1, MOST_DIGITS):
+            cut(rest, rest[0].copy())
+            more &= np.count_nonzero(rest[0], axis=1) > few
+            count[more] = s + 1
+            if not more.any():
                 break
-        return cls(top - (BITS - 1), count)
+        return cls(place, count)
 
 
-def cut(rest: list[Array], s: int, out: Array) -> None:
-    """Put digit `s` of each number into `out` (c, b), and leave what is behind it in `rest`."""
-    magic = 1.5 * 2.0 ** (52 - BITS * s)  # adding it rounds to multiples of 2^(-22 s)
-    np.add(rest[0], magic, out=out)
-    out -= magic
+MAGIC = 1.5 * 2.0**52  # adding it rounds to integers
+
+
+def cut(rest: list[Array], out: Array) -> None:
+    """Put the integers nearest to some numbers into `out` (c, b), and leave the rest, times 2^23."""
+    np.add(rest[0], MAGIC, out=out)
+    out -= MAGIC
     rest[0] -= out
-    if len(rest) > 1:  # what stands behind may carry: by half a unit, where the first has just run out
+    if len(rest) > 1:  # what stands behind may carry: by a half, where the first has just run out
         for i in range(len(rest) - 2, -1, -1):
             rest[i], rest[i + 1] = two_sum(rest[i], rest[i + 1])
-        carry = (rest[0] + magic) - magic
+        carry = (rest[0] + MAGIC) - MAGIC
         out += carry
         rest[0] = rest[0] - carry
-
-
-def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """`a + b` as the rounded sum and what rounding left out, exactly (Knuth)."""
-    total = a + b
-    back = total - a
-    return total, (a - (total - back)) + (b - back)
-
-
-def two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """`a b` as the rounded product and what rounding left out, exactly (Dekker, Veltkamp)."""
-    product = a * b
-    (ah, al), (bh, bl) = _halves(a), _halves(b)
-    return product, ((ah * bh - product) + ah * bl + al * bh) + al * bl
-
-
-def _halves(a: Array) -> tuple[Array, Array]:
-    scaled = 134217729.0 * a  # 2^27 + 1
-    high = scaled - (scaled - a)
-    return high, a - high
+    for part in rest:
+        part *= 1 << BITS
 
 
 class _Side:
@@ -235,7 +233,6 @@ class _Side:
         self.order = np.argsort(-grid.count, kind="stable")
         self.widths = [int((grid.count > s).sum()) for s in range(int(grid.count.max(initial=1)))]
         self.starts = np.concatenate([[0], np.cumsum(self.widths)])
-        self.units = np.repeat(2.0 ** (BITS * np.arange(len(self.widths))), self.widths)
         place = grid.place[self.order]
         self.scale = np.ldexp(1.0, np.clip(-place, -1000, 1000))[:, None]
         self.far = np.ldexp(1.0, -place - np.clip(-place, -1000, 1000))[:, None]
@@ -256,7 +253,7 @@ class _Side:
             if done.size:
                 odd |= done.any(axis=0)
             rest = [part[:width] for part in rest]
-            cut(rest, s, self.buffer[self.starts[s] : self.starts[s + 1]])
+            cut(rest, self.buffer[self.starts[s] : self.starts[s + 1]])
         odd |= rest[0].any(axis=0)
         first = self.buffer[: self.widths[0]]
         if not (first.min(initial=0) >= -HALF and first.max(initial=0) <= HALF):
@@ -279,11 +276,12 @@ class Sums:
         self.left, self.right = _Side(left), None if right is None else _Side(right)
         other = self.right or self.left
         self.total = np.zeros((self.left.starts[-1], other.starts[-1]), np.int64)
+        self.whole = np.empty_like(self.total)
         self.blocks, self.most = 0, FLUSH // min(len(self.left.widths), len(other.widths)) - 1
         self.found: Integers | None = None
 
     def add(self, left: Parts, right: Parts | None = None) -> NDArray[np.bool_]:
-        """Add rows (c, b <= BLOCK); gives which of them (b,) did not fit and were left out."""
+        """Add rows (c, b); gives which of them (b,) did not fit and were left out."""
         digits, odd = self.left.digits(left)
         others = digits
         if self.right is not None and right is not None:
@@ -292,13 +290,13 @@ class Sums:
         if odd.any():
             digits[:, odd] = 0.0
             others[:, odd] = 0.0
-        product = digits @ others.T
-        product *= self.left.units[:, None]
-        product *= (self.right or self.left).units
-        self.total += product.astype(np.int64)
-        self.blocks += 1
-        if self.blocks >= self.most:
-            self._flush()
+        for start in range(0, len(odd), BLOCK):
+            product = digits[:, start : start + BLOCK] @ others[:, start : start + BLOCK].T
+            np.copyto(self.whole, product, casting="unsafe")
+            self.total += self.whole
+            self.blocks += 1
+            if self.blocks >= self.most:
+                self._flush()
         return odd
 
     def integers(self) -> Integers:
@@ -314,8 +312,9 @@ class Sums:
         for s, rows in enumerate(left.widths):
             for t, columns in enumerate(right.widths):
                 block = self.total[left.starts[s] :, right.starts[t] :][:rows, :columns]
-                levels[-1 - s - t][np.ix_(left.order[:rows], right.order[:columns])] += block
-        numbers = Integers(levels, 1 - len(levels), left.grid.place).carried()
+                levels[-1 - s - t][:rows, :columns] += block
+        levels = levels[:, np.argsort(left.order)[:, None], np.argsort(right.order)]
+        numbers = Integers(levels, 1 - len(levels), left.grid.place, 1 << 40).carried()
         if self.right is not None:
             places = np.add.outer(left.grid.place, left.grid.place + right.grid.place)
             numbers = moved(numbers, places, left.grid.place)

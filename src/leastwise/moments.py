@@ -35,12 +35,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.errors import MomentsError, UsageError, listed, plural
-from leastwise.integers import BLOCK, Integers
+from leastwise.integers import Integers
 from leastwise.numerics import EPS, Array, block_rows
-from leastwise.parts import Exact, Grids, Numbers, Part, Thin, exact_part, part_of
+from leastwise.parts import Exact, Grids, Numbers, Part, Thin, as_exact, exact_part, part_of
 from leastwise.rows.block import Slab, checked_weights
 from leastwise.rows.memory import paired
 
+FIRST = 2_000  # rows by which exact sums lay their grids
 EQUAL_DIGITS = 12  # to which `==` compares: what float64 sums of any order promise to agree in
 
 
@@ -52,7 +53,8 @@ class Moments:
     the q columns stand in the order features, indicators, targets. `shift` (q,) is what they are
     taken about. `parts` holds one part, or one per fold of `plan`. Two moments are equal when their
     columns, counts and folds are, and their numbers about the mean agree to 12 digits of the columns'
-    own scale, or to the rounding on the way; exact ones when they agree to the last bit.
+    own scale, or to the rounding on the way; exact ones when they agree to the last bit. A sum of exact
+    and rounded moments is rounded.
 
     >>> import numpy as np
     >>> X, y = np.arange(12.0).reshape(6, 2), np.arange(6.0)
@@ -128,7 +130,7 @@ class Moments:
             low = slab.low(names), slab.low(targets)
             return Numbers(slab.matrix(names), slab.matrix(targets), part, *low)
 
-        grids = Grids.of(numbers(next(rows.slabs())), slice(0, BLOCK))
+        grids = Grids.of(numbers(next(rows.slabs())), slice(0, FIRST))
 
         def step(slab: Slab) -> Moments:
             return cls.of_numbers(names, targets, numbers(slab), grids)
@@ -182,6 +184,8 @@ class Moments:
             return other
         if other.n == 0 and (self.exact or not other.exact):
             return self
+        if self.exact != other.exact:
+            return self._rounded(other.shift) + other._rounded(self.shift)
         moved = other.about(self.shift)
         return replace(self, parts=tuple(a.plus(b) for a, b in zip(self.parts, moved.parts, strict=True)))
 
@@ -213,6 +217,8 @@ class Moments:
             )
         if other.n == 0:
             return self
+        if self.exact != other.exact:
+            return self._rounded(other.shift) - other._rounded(self.shift)
         moved = other.about(self.shift)
         return replace(self, parts=tuple(a.minus(b) for a, b in zip(self.parts, moved.parts, strict=True)))
 
@@ -228,13 +234,13 @@ class Moments:
             [p.n for p in other.parts],
         ):
             return False
-        if self.exact or other.exact:
+        if self.exact and other.exact:
             pairs = zip(self.parts, other.parts, strict=True)
             return all(_same(a, b) for a, b in pairs)
         if self.n == 0:
             return True
         centre = self._centre()  # neither one's shift: equality does not depend on who is asked
-        mine, theirs = self.about(centre), other.about(centre)
+        mine, theirs = (m._rounded(centre).about(centre) for m in (self, other))
         return all(_close(a, b) for a, b in zip(mine.parts, theirs.parts, strict=True))
 
     def __repr__(self) -> str:
@@ -256,6 +262,13 @@ class Moments:
         if len(columns):  # a missing cell stays at zero: what the ones added is taken back there
             parts = [part.mapped(columns, marks, -d[columns - 1]) for part in parts]
         return replace(self, shift=shift, parts=tuple(parts))
+
+    def _rounded(self, shift: Array) -> Moments:
+        """Exact moments in float64, about `shift`; others as they are."""
+        if not self.exact:
+            return self
+        moved = self.about(shift)
+        return replace(moved, parts=tuple(as_exact(part).dense() for part in moved.parts))
 
     def settled(self) -> Moments:
         """Exact moments in the one form that a value has; others as they are."""

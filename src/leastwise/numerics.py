@@ -1,4 +1,4 @@
-"""Numbers as the machine has them: the symmetric product, content hashes, ranks, rounding.
+"""Numbers as the machine has them: the symmetric product, hashes, ranks, rounding, double-doubles.
 
 Nothing here knows of rows, columns' names or models.
 """
@@ -129,3 +129,29 @@ def spearman(a: Array, b: Array) -> float:
     ra, rb = ra - ra.mean(), rb - rb.mean()
     size = float(np.sqrt((ra @ ra) * (rb @ rb)))
     return float(ra @ rb) / size if size > 0 else float("nan")
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """`a + b` as the rounded sum and what rounding left out, exactly (Knuth)."""
+    total = a + b
+    back = total - a
+    return total, (a - (total - back)) + (b - back)
+
+
+def two_product(a: Array, b: Any) -> tuple[Array, Array]:
+    """`a b` as the rounded product and what rounding left out, exactly (Dekker, Veltkamp)."""
+    product = a * b
+    (ah, al), (bh, bl) = _halves(a), _halves(b)
+    return product, ((ah * bh - product) + ah * bl + al * bh) + al * bl
+
+
+def _halves(a: Any) -> tuple[Any, Any]:
+    scaled = 134217729.0 * a  # 2^27 + 1
+    high = scaled - (scaled - a)
+    return high, a - high
+
+
+def times(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The product of two double-doubles, to 2^-102 of its size (Dekker)."""
+    product, error = two_product(a[0], b[0])
+    return two_sum(product, error + (a[0] * b[1] + a[1] * b[0]))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from leastwise.errors import DataError, MissingError, MomentsError
 from leastwise.integers import (
+    BITS,
     BLOCK,
     Grid,
     Integers,
@@ -24,11 +25,11 @@ from leastwise.integers import (
     exactly,
     moved,
     rounded_all,
-    two_product,
 )
-from leastwise.numerics import Array, block_rows, gram
+from leastwise.numerics import Array, block_rows, gram, two_product
 
 Places = NDArray[np.intp]
+HUGE = 512 - BITS  # place of the digits of numbers whose squares leave float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +150,10 @@ class Exact:
         return rounded_all(ints[0], exponent)
 
     def plus(self, other: Part) -> Exact:
-        return Exact(self.n + other.n, self.integers.plus(_exact(other).integers))
+        return Exact(self.n + other.n, self.integers.plus(as_exact(other).integers))
 
     def minus(self, other: Part) -> Exact:
-        return Exact(self.n - other.n, self.integers.plus(_exact(other).integers, -1))
+        return Exact(self.n - other.n, self.integers.plus(as_exact(other).integers, -1))
 
     def mapped(self, columns: Places, by: Places, factor: Array) -> Exact:
         """As `Dense.mapped`, without rounding: float64 factors are integers times a power of two."""
@@ -177,6 +178,10 @@ class Exact:
         extra = 64 + weight.bit_length()  # bits behind the point, for the division
         return rounded_all((about << extra) // weight, exponent - extra)
 
+    def dense(self) -> Dense:
+        """The same, rounded."""
+        return Dense(self.n, self.cross, self.size)
+
     def settled(self) -> Exact:
         return Exact(self.n, self.integers.settled())
 
@@ -184,12 +189,10 @@ class Exact:
 Part = Dense | Thin | Exact
 
 
-def _exact(part: Part) -> Exact:
+def as_exact(part: Part) -> Exact:
+    """A part that is known to be exact."""
     if not isinstance(part, Exact):
-        raise MomentsError(
-            "Exact moments and rounded ones do not add up: the sum would be neither. Condense both "
-            "with precision='exact', or both without."
-        )
+        raise MomentsError("Exact moments and rounded ones were mixed. Make both alike.")
     return part
 
 
@@ -332,44 +335,51 @@ class Grids:
     weighted: Grid | None = None
 
     @classmethod
-    def of(cls, numbers: Numbers, rows: Any, *, every: bool = False) -> Grids:
+    def of(cls, numbers: Numbers, rows: Any, *, every: bool = False, like: Grids | None = None) -> Grids:
+        """Grids for rows like these, or for `every` one of them; with the places of others, if `like`."""
         parts = [np.nan_to_num(part, posinf=0.0, neginf=0.0) for part in numbers.columns(rows)]
-        columns = Grid.of(parts, every=every)
+        columns = Grid.of(parts, every=every, place=like.columns.place if like else None)
         if numbers.w is None:
             return cls(columns)
-        return cls(columns, Grid.of(_weighted(parts, numbers.w[rows], columns), every=every))
+        weighted = _weighted(parts, numbers.w[rows], columns)
+        place = like.weighted.place if like and like.weighted else None
+        return cls(columns, Grid.of(weighted, every=every, place=place))
 
 
 def exact_part(numbers: Numbers, grids: Grids, rows: Any) -> Exact:
     """The moments of some `rows` (a slice or places) without rounding.
 
     Rows that do not fit the grids (a value far larger, or with bits far below, the others) are summed
-    on grids of their own. Raises MissingError where a value is not finite, DataError where the
-    values of one column lie further apart than 2^380.
+    with more digits, and if they still do not, on grids of their own. Raises MissingError where a
+    value is not finite, DataError where the values of one column lie too far apart.
     """
+    total, odd = _summed(numbers, grids, rows)
+    if len(odd):
+        _finite(numbers.columns(odd)[0].sum(axis=1))
+        deeper, odd = _summed(numbers, Grids.of(numbers, odd, every=True, like=grids), odd)
+        total = total.plus(deeper)
+    if len(odd):
+        apart, odd = _summed(numbers, Grids.of(numbers, odd, every=True), odd)
+        total = total.plus(moved(apart, np.add.outer(apart.grid, apart.grid), total.grid))
+    if len(odd):
+        raise DataError(
+            "The values of one column lie too far apart (by a factor of over 1e120) to be summed "
+            "exactly. Put the column in other units, or pass precision='fast'."
+        )
+    n = len(numbers.X) if isinstance(rows, slice) else len(rows)
+    return Exact(_counted(n, numbers.w, rows), total)
+
+
+def _summed(numbers: Numbers, grids: Grids, rows: Any) -> tuple[Integers, NDArray[np.intp]]:
+    """The sums over the rows that fit, and the places of those that do not."""
+    _finite(np.where(grids.columns.place > HUGE, np.inf, 0.0))
     places = np.arange(len(numbers.X)) if isinstance(rows, slice) else np.asarray(rows)
-    plain = isinstance(rows, slice)
-    sums, odd = Sums(grids.columns, grids.weighted), []
-    for start in range(0, len(places), BLOCK):
-        here = slice(start, start + BLOCK) if plain else places[start : start + BLOCK]
-        out = _add(sums, numbers, grids, here)
-        odd.append(places[start : start + BLOCK][out])
-    total = sums.integers()
-    apart = np.concatenate(odd) if odd else places[:0]
-    for start in range(0, len(apart), BLOCK):
-        here = apart[start : start + BLOCK]
-        _finite(numbers.columns(here)[0].sum(axis=1))
-        own = Grids.of(numbers, here, every=True)
-        one = Sums(own.columns, own.weighted)
-        if _add(one, numbers, own, here).any():
-            raise DataError(
-                "The values of one column lie too far apart (by a factor of over 1e110) to be summed "
-                "exactly. Put the column in other units, or pass precision='fast'."
-            )
-        found = one.integers()
-        shift = np.add.outer(found.grid, found.grid)
-        total = total.plus(moved(found, shift, total.grid))
-    return Exact(_counted(len(places), numbers.w, rows), total)
+    b = BLOCK * max(1, min(8, 64 // len(grids.columns.place)))  # what a core's own cache holds
+    sums, odd = Sums(grids.columns, grids.weighted), [places[:0]]
+    for start in range(0, len(places), b):
+        here = slice(start, start + b) if isinstance(rows, slice) else places[start : start + b]
+        odd.append(places[start : start + b][_add(sums, numbers, grids, here)])
+    return sums.integers(), np.concatenate(odd)
 
 
 def _add(sums: Sums, numbers: Numbers, grids: Grids, rows: Any) -> NDArray[np.bool_]:

@@ -50,9 +50,10 @@ class Recipe:
     """What is asked of the columns, and, once settled, what they became.
 
     `target` one name or several; `features` names in order (by default all columns without a role),
-    `drop` names to leave out; `sequence` a column of protein sequences; `group` rows that belong
-    together in folds; `weight`; `categorical` columns whose values are levels though they may be
-    numbers; `levels` declared levels by column, the reference first.
+    `powers` degrees by column (what `lw.poly("x", 3)` among the features means), `drop` names to
+    leave out; `sequence` a column of protein sequences; `group` rows that belong together in folds;
+    `weight`; `categorical` columns whose values are levels though they may be numbers; `levels`
+    declared levels by column, the reference first.
     `missing`: "error", "drop" (the row), or "mean" (numbers: the training rows' mean; texts: a level
     of their own). `unseen` levels at prediction: "error" or "reference". `dates`: "error" or "days".
     `unknown` letters of a sequence: "error", "drop" or "mask".
@@ -60,6 +61,7 @@ class Recipe:
 
     target: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
+    powers: Mapping[str, int] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
     sequence: str | None = None
     group: str | None = None
@@ -75,6 +77,7 @@ class Recipe:
     notes: tuple[str, ...] = ()  # what was decided while settling, to be told
 
     def __post_init__(self) -> None:
+        self._take_powers()
         for name in ("target", "features", "drop", "categorical"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else _checked_names(name, value))
@@ -93,6 +96,18 @@ class Recipe:
                 raise UsageError(
                     f"{name}={getattr(self, name)!r} is not known. It is one of {listed(known, last='or')}."
                 )
+
+    def _take_powers(self) -> None:
+        """`poly` among the features is a name, and a degree in `powers`."""
+        if not isinstance(self.powers, Mapping):
+            raise UsageError(f"powers={self.powers!r} is no mapping. It is {{'column': degree}}.")
+        powers = {column: terms.poly(column, degree).degree for column, degree in self.powers.items()}
+        given: Any = (self.features,) if isinstance(self.features, terms.Poly) else self.features
+        if isinstance(given, (list, tuple)):
+            powers |= {item.column: item.degree for item in given if isinstance(item, terms.Poly)}
+            given = tuple(item.column if isinstance(item, terms.Poly) else item for item in given)
+        object.__setattr__(self, "features", given)
+        object.__setattr__(self, "powers", powers)
 
     # ---- settling ----
 
@@ -139,7 +154,11 @@ class Recipe:
             "group": _names(self.group),
         }
         roles |= {"weight": _names(self.weight), "features": self.features or (), "drop": self.drop}
-        roles |= {"categorical": self.categorical, "levels": tuple(self.levels)}
+        roles |= {
+            "categorical": self.categorical,
+            "levels": tuple(self.levels),
+            "powers": tuple(self.powers),
+        }
         for role, names in roles.items():
             for name in names:
                 if name not in rows.names:
@@ -163,6 +182,12 @@ class Recipe:
             raise ColumnError(
                 f"{listed(idle)} was declared to have levels, and is no feature here. Add it to the "
                 "features, or leave the declaration out."
+            )
+        idle = [name for name in self.powers if name not in chosen]
+        if idle:
+            raise ColumnError(
+                f"Powers of {listed(idle)} were asked for, and it is no feature here. Add it to the "
+                "features."
             )
         if self.unknown != "error" and self.sequence is None:
             raise UsageError(
@@ -227,6 +252,13 @@ class Recipe:
 
     def _term(self, column: str, kind: Kind, rows: Rows, seen: Look) -> tuple[Term, str]:
         """The term of a column, and what should be told of it."""
+        if column in self.powers:
+            if kind not in ("number", "boolean"):
+                raise ColumnError(
+                    f"Column '{column}' is {kind}, and its powers were asked for. They need numbers. "
+                    "Leave poly() out for it, or turn it into numbers."
+                )
+            return terms.Poly(column, self.powers[column]), ""
         if kind == "date":
             return terms.Date(column), ""
         if kind != "text":
@@ -308,10 +340,28 @@ class Recipe:
             start = stop
         return X, left
 
-    def block(self, slab: Slab) -> Block:
-        """The slab as numbers, its unusable rows left out and counted by reason."""
+    def low(self, slab: Slab) -> Array | None:
+        """What float64 leaves out of `matrix(slab)` (n, p); None where it holds every number."""
+        if all(isinstance(term, terms.Number) for term in self.terms):
+            return slab.low(self.names)
+        lows = [terms.low_of(term, slab) for term in self.terms]
+        if all(low is None for low in lows):
+            return None
+        widths = [len(term.names) for term in self.terms]
+        some = (
+            np.zeros((slab.n, width)) if low is None else low
+            for low, width in zip(lows, widths, strict=True)
+        )
+        return np.hstack(list(some))
+
+    def block(self, slab: Slab, *, low: bool = False) -> Block:
+        """The slab as numbers, its unusable rows left out and counted by reason.
+
+        `low`: whether what float64 leaves out of the numbers is wanted too.
+        """
         X, left = self.matrix(slab)
         Y = slab.matrix(self.target)
+        lows = [self.low(slab), slab.low(self.target)] if low else []
         w = self._weights(slab)
         group = slab.texts(self.together) if self.together else None
         if group is not None and group.null_count:
@@ -328,9 +378,10 @@ class Recipe:
         if out.any():
             keep = ~out
             X, Y, rows = X[keep], Y[keep], rows[keep]
+            lows = [None if part is None else part[keep] for part in lows]
             w = None if w is None else w[keep]
             group = None if group is None else group.filter(arrow.numbers(keep))
-        return Block(X, Y, w, group, rows, dropped)
+        return Block(X, Y, w, group, rows, dropped, *lows)
 
     def _weights(self, slab: Slab) -> Array | None:
         """The weights (n,), NaN where a cell is missing and such rows are dropped."""
@@ -372,6 +423,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         said = {**asdict(self), "levels": {k: list(v) for k, v in self.levels.items()}}
+        said["powers"] = dict(self.powers)
         return {**said, "terms": [terms.to_dict(term) for term in self.terms]}
 
     @classmethod

@@ -28,8 +28,9 @@ from leastwise.disk import umask, whole_file
 from leastwise.errors import DataError, StoreError, UsageError
 from leastwise.fitted import Fit, Options, Tally
 from leastwise.folds import FoldPlan, NoValidation, Validation
+from leastwise.integers import Integers
 from leastwise.moments import Moments
-from leastwise.parts import Dense, Part, Thin
+from leastwise.parts import Dense, Exact, Part, Thin
 from leastwise.recipe import Recipe
 from leastwise.report.page import page
 from leastwise.solve import Solution
@@ -133,14 +134,17 @@ def _digest(header: str, tensors: Mapping[str, NDArray[Any]]) -> str:
 
 def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     s = fit.solution
-    tensors: Tensors = {
+    tensors: Tensors = {} if s.root is None else {"root": s.root}
+    tensors |= {
         "coef": s.coef, "intercept": s.intercept, "kept": s.kept, "rss": s.rss, "tss": s.tss,
         "rss_digits": s.rss_digits, "fills": fit.fills,
     }  # fmt: skip
     header: dict[str, Any] = {
         "kind": "fit",
         "recipe": fit.recipe.to_dict(),
-        "options": {k: getattr(fit.options, k) for k in ("intercept", "rank", "folds", "seed")},
+        "options": {
+            k: getattr(fit.options, k) for k in ("intercept", "rank", "folds", "seed", "precision")
+        },
         "solution": {k: getattr(s, k) for k in _SOLUTION},
         "tally": {"read": fit.tally.read, "dropped": dict(fit.tally.dropped)},
         "source": fit.source,
@@ -163,9 +167,9 @@ def _without_rows(moments: Moments | None) -> Moments | None:
     if moments is None:
         return None
     enough = len(moments.shift) + 1
-    if all(isinstance(part, Dense) and part.n > enough for part in moments.parts):
+    if all(not isinstance(part, Thin) and part.n > enough for part in moments.parts):
         return moments
-    if isinstance(moments.whole, Dense) and moments.n > enough:
+    if not isinstance(moments.whole, Thin) and moments.n > enough:
         return replace(moments, parts=(moments.whole,), plan=None)
     return None
 
@@ -189,9 +193,10 @@ _SCORES = (
     "n", "mse", "r2", "train_mse", "train_r2", "mean_mse", "mean_r2", "left_out", "coef", "intercept",
     "fills",
 )  # fmt: skip
+_OPTIONS = ("intercept", "rank", "folds", "seed", "precision")
 _SOLUTION = (
     "names", "targets", "rank", "dropped", "constant", "method", "precision", "condition", "digits", "n",
-    "weight", "fits_intercept",
+    "weight", "fits_intercept", "se_digits",
 )  # fmt: skip
 
 
@@ -206,7 +211,7 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
     fit = Fit(
         Recipe.from_dict(header["recipe"]),
         Options(**header["options"]),
-        Solution(**said, **arrays),
+        Solution(**said, **arrays, root=tensors.get("root")),
         Tally(header["tally"]["read"], header["tally"]["dropped"]),
         header["source"],
         moments,
@@ -240,9 +245,14 @@ def _moments_parts(moments: Moments) -> tuple[dict[str, Any], Tensors]:
         "filled": list(moments.filled),
         "plan": moments.plan.to_dict() if moments.plan is not None else None,
         "counts": [part.n for part in moments.parts],
+        "low": [part.integers.low for part in moments.parts if isinstance(part, Exact)],
     }
     tensors: Tensors = {"moments.shift": moments.shift}
-    for f, part in enumerate(moments.parts):
+    for f, part in enumerate(moments.settled().parts):
+        if isinstance(part, Exact):
+            upper = np.triu_indices(part.integers.limbs.shape[1])
+            tensors[f"moments.limbs.{f}"] = part.integers.limbs[:, *upper]
+            continue
         tensors[f"moments.size.{f}"] = part.size
         if isinstance(part, Thin):
             tensors[f"moments.rows.{f}"] = part.rows
@@ -256,6 +266,9 @@ def _read_moments(said: dict[str, Any], tensors: Tensors) -> Moments:
     upper = np.triu_indices(size)
     parts: list[Part] = []
     for f, n in enumerate(said["counts"]):
+        if f"moments.limbs.{f}" in tensors:
+            parts.append(Exact(n, _read_integers(tensors[f"moments.limbs.{f}"], said["low"][f], size)))
+            continue
         of = tensors[f"moments.size.{f}"]
         if f"moments.rows.{f}" in tensors:
             parts.append(Thin(n, tensors[f"moments.rows.{f}"], of))
@@ -271,6 +284,14 @@ def _read_moments(said: dict[str, Any], tensors: Tensors) -> Moments:
         tuple(said["filled"]),
         FoldPlan(**said["plan"]) if said["plan"] is not None else None,
     )
+
+
+def _read_integers(triangle: NDArray[Any], low: int, size: int) -> Integers:
+    upper = np.triu_indices(size)
+    limbs = np.zeros((len(triangle), size, size), np.int64)
+    limbs[:, *upper] = triangle
+    limbs.transpose(0, 2, 1)[:, *upper] = triangle
+    return Integers(limbs, low, np.zeros(size, np.int64))
 
 
 # ---- a run: the folder that the command line writes ----

@@ -8,11 +8,9 @@ rows in the package.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from fractions import Fraction
-from math import isfinite
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -22,8 +20,8 @@ from numpy.typing import NDArray
 
 from leastwise import arrow
 from leastwise.errors import DataError, KindError, MissingError, plural
-from leastwise.integers import two_sum
 from leastwise.numerics import one_blas_thread, workers
+from leastwise.rows.decimals import beyond_integer, low_of, side_by_side
 
 Kind = Literal["number", "boolean", "text", "date", "other"]
 State = TypeVar("State")
@@ -127,7 +125,7 @@ class ArraySlab:
         return self.values[:, places]
 
     def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
-        return beyond_float(self.matrix(names))
+        return beyond_integer(self.matrix(names))
 
     def texts(self, name: str) -> pa.Array:
         return to_texts(arrow.numbers(self.matrix((name,))[:, 0]), name)
@@ -151,49 +149,6 @@ def to_numbers(column: pa.Array, name: str) -> NDArray[Any]:
             f"Turn it into numbers, or leave it out with drop=['{name}'] (--drop '{name}')."
         )
     return arrow.values(column)
-
-
-def low_of(column: pa.Array) -> NDArray[np.float64] | None:
-    """What float64 leaves out of an Arrow column (n,): of long integers and decimals."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_decimal(column.type):
-        return decimal_parts(pc.cast(column, pa.string()))[1]
-    if column.type not in (pa.int64(), pa.uint64()):
-        return None
-    return beyond_float(arrow.values(column.fill_null(0)))
-
-
-def side_by_side(lows: Sequence[NDArray[np.float64] | None], n: int) -> NDArray[np.float64] | None:
-    """Low parts of columns as one (n, p); None where none has any."""
-    if all(low is None for low in lows):
-        return None
-    return np.column_stack([np.zeros(n) if low is None else low for low in lows])
-
-
-def beyond_float(values: NDArray[Any]) -> NDArray[np.float64] | None:
-    """What float64 leaves out of integers of 64 bits; None where it holds them all."""
-    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
-        return None
-    if values.min() >= -(1 << 53) and values.max() <= 1 << 53:
-        return None
-    high = np.asarray(values >> 32, np.float64) * 2.0**32
-    return two_sum(high, np.asarray(values & 0xFFFFFFFF, np.float64))[1]
-
-
-def decimal_parts(texts: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Decimal numbers in text (n,) as `high + low`: the nearest float64, and what it leaves out.
-
-    Together they hold a number to 2^-106 of its size. NaN and 0 where a cell is null. Raises
-    pyarrow.ArrowInvalid where a text is no number.
-    """
-    high = np.asarray(arrow.values(pc.cast(texts, pa.float64())))
-    cells = texts.to_pylist()
-    low = np.zeros(len(cells))
-    for i, (cell, near) in enumerate(zip(cells, high.tolist(), strict=True)):
-        if cell is not None and isfinite(near):
-            low[i] = float(Fraction(cell) - Fraction(near))
-    return high, low
 
 
 def _in_words(kind: pa.DataType) -> str:

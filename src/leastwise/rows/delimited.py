@@ -12,14 +12,20 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
+from numpy.typing import NDArray
 
+from leastwise import arrow
 from leastwise.errors import DataError, ParseError, UsageError
 from leastwise.rows.block import ArrowSlab, Kind, Rows, Slab, kind_of
+from leastwise.rows.decimals import side_by_side, text_parts
 from leastwise.rows.faults import MISSING, find_faults, is_number
 from leastwise.rows.memory import FILE_THREADS, check_names
 
@@ -34,11 +40,33 @@ ARROW_TYPE: dict[Kind, pa.DataType] = {
 }
 
 
+@dataclass(frozen=True)
+class DecimalSlab(ArrowSlab):
+    """A slab of a text file whose numbers were read to their last digit."""
+
+    lows: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, batch: pa.RecordBatch, first: int, decimals: set[str]) -> DecimalSlab:
+        """The texts in columns `decimals` as numbers; pyarrow.ArrowInvalid where one is none."""
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        lows = {}
+        for name in decimals:
+            high, lows[name] = text_parts(columns[name])
+            columns[name] = arrow.numbers(high, arrow.nulls(columns[name]))
+        made = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        return cls(made, first, lows)
+
+    def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
+        return side_by_side([self.lows.get(name) for name in names], self.n)
+
+
 class CsvRows(Rows):
     """A delimited text file, plain or compressed (.gz, .zst, .bz2)."""
 
     threads = FILE_THREADS
     is_text = True
+    decimals = False  # whether numbers are read to their last digit
 
     def __init__(
         self,
@@ -77,12 +105,19 @@ class CsvRows(Rows):
         if not self.no_rows:
             yield from self._read(dict.fromkeys(self.names, "text"), verbatim=True)
 
+    def exactly(self) -> CsvRows:
+        same = copy(self)
+        same.decimals = True
+        return same
+
     def _read(self, wanted: dict[str, Kind], *, verbatim: bool) -> Iterator[Slab]:
         rows = 0
+        decimals = {n for n, kind in wanted.items() if kind == "number" and self.decimals}
+        texts: dict[str, Kind] = dict.fromkeys(decimals, "text")
         try:
             counted = _Counted(pa.input_stream(str(self.path), compression="detect"))
-            for batch in self._reader(counted, wanted, verbatim):
-                yield ArrowSlab(batch, rows)
+            for batch in self._reader(counted, wanted | texts, verbatim):
+                yield DecimalSlab.read(batch, rows, decimals) if decimals else ArrowSlab(batch, rows)
                 rows += batch.num_rows
         except (pa.ArrowInvalid, OSError, UnicodeError) as error:
             raise self._explained(wanted, str(error)) from None

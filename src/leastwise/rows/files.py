@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,11 @@ class ManyRows(Rows):
         counts = [part.n for part in parts]
         self.n = None if None in counts else sum(c or 0 for c in counts)
 
+    def exactly(self) -> ManyRows:
+        same = copy(self)
+        same.parts = tuple(part.exactly() for part in self.parts)
+        return same
+
     def faults(self, columns: Mapping[str, Any], *, declare: bool = True) -> DataError | None:
         found = (part.faults(columns, declare=declare) for part in self.parts)
         return next((fault for fault in found if fault is not None), None)
@@ -231,8 +237,8 @@ class ManyRows(Rows):
         """Slab after slab, the columns always in one order: each part may have them in another."""
         for slab in _chained(parts):
             table = slab.table()
-            there = set(table.schema.names)
-            yield ArrowSlab(table.select([name for name in self.names if name in there]), slab.first)
+            there = [name for name in self.names if name in set(table.schema.names)]
+            yield replace(slab, batch=table.select(there))  # type: ignore[type-var]
 
 
 def _chained(parts: Iterable[Iterator[Slab]]) -> Iterator[Slab]:

@@ -12,9 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from leastwise.errors import ColumnError, DataError, KindError, ParseError, UsageError, listed, plural
-from leastwise.rows.block import ArraySlab, ArrowSlab, Kind, Rows, Slab, kind_of, side_by_side
+from leastwise.rows.block import ArraySlab, ArrowSlab, Kind, Rows, Slab, kind_of
+from leastwise.rows.decimals import side_by_side
 
 SLAB_BYTES = 8 << 20  # of arrays, whose slabs are views
+MOST_SLABS = 32  # of an array, up to a size of 64 MB: each slab ends in a sum of its own
 FILE_THREADS = 2  # beside those that decode: more wait for each other (docs/diary.md)
 FILE_SLAB_BYTES = 1_500_000  # of files, whose slabs are held while they wait
 
@@ -35,7 +37,9 @@ class ArrayRows(Rows):
         self.n = len(values)
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
-        size = slab_rows(self.values.shape[1])
+        width = self.values.shape[1]
+        whole = 8 * width * len(self.values)
+        size = slab_rows(width, min(max(SLAB_BYTES, whole // MOST_SLABS), 8 * SLAB_BYTES))
         for first in range(0, len(self.values), size):
             yield ArraySlab(self.values[first : first + size], self.names, first)
 

@@ -1,6 +1,6 @@
 """From moments to coefficients."""
 
 from leastwise.solve.exact import least_squares, squared_error
-from leastwise.solve.solution import Rank, Solution
+from leastwise.solve.solution import Rank, Solution, doubtful
 
-__all__ = ["Rank", "Solution", "least_squares", "squared_error"]
+__all__ = ["Rank", "Solution", "doubtful", "least_squares", "squared_error"]

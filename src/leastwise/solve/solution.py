@@ -12,6 +12,7 @@ from leastwise.errors import UsageError, listed, plural
 from leastwise.numerics import Array
 
 Rank = Literal["drop", "error", "min-norm"]
+ENOUGH = 9.0  # digits that precision="auto" stands for
 RANKS: tuple[Rank, ...] = ("drop", "error", "min-norm")
 
 
@@ -108,3 +109,14 @@ def rank_message(dropped: tuple[str, ...], constant: tuple[str, ...], n: int) ->
     if constant:
         parts.append(f"{listed(constant)} {'does' if len(constant) == 1 else 'do'} not vary.")
     return " ".join([*parts, "Remove them, or pass rank='drop' or rank='min-norm'."])
+
+
+def doubtful(solution: Solution) -> str:
+    """What of a solution has fewer than 9 digits, in words; "" where all has."""
+    least = {
+        "coefficients": solution.digits,
+        "standard errors": solution.se_digits,
+        "the sum of squared residuals": float(solution.rss_digits.min(initial=15.0)),
+    }
+    poor = [f"{what} {max(digits, 0):.0f}" for what, digits in least.items() if digits < ENOUGH]
+    return f"{listed(poor)} digits" if poor else ""
