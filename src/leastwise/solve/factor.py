@@ -90,8 +90,9 @@ class Factor:
             if i:
                 M[i, :i] = -((L[i, :i] @ M[:i, :i]) >> self.bits)
         pivot = np.sqrt(rounded_all(self.d, -self.bits))
-        scale = -self.shift[self.kept] - exponent // 2
-        return np.ldexp(rounded_all(M, -self.bits) / pivot[:, None], scale)
+        half, odd = divmod(exponent, 2)
+        scale = -self.shift[self.kept] - half
+        return np.ldexp(rounded_all(M, -self.bits) / (pivot[:, None] * 2 ** (odd / 2)), scale)
 
     def condition(self, one: int) -> float:
         """2-norm condition of the kept columns without the first `one`, in unit length; 1 of none."""
