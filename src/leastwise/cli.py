@@ -81,6 +81,12 @@ COLUMNS = [
     click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id."),
     click.option("--group", metavar="COL", help="Rows of one group come into one fold."),
     click.option("--weight", metavar="COL", help="Weights of the rows."),
+    click.option(
+        "--weight-kind",
+        type=click.Choice(["analytic", "frequency", "sampling"]),
+        help="What a weight w means: variance s2 / w (default), seen w times, stands for w rows.",
+    ),
+    click.option("--cluster", metavar="COL", help="Rows whose errors hang together, for --se CR1."),
     _list_option("--categorical", help="Columns whose values are levels, though they may be numbers."),
     click.option(
         "--missing",
@@ -109,6 +115,11 @@ FITTING = [
         "--precision",
         type=click.Choice(["auto", "fast", "exact"]),
         help="auto (default): float64, and integers where that leaves fewer than 9 digits.",
+    ),
+    click.option(
+        "--se",
+        type=click.Choice(["classical", "HC0", "HC1", "HC2", "HC3", "CR0", "CR1", "CR3"]),
+        help="Standard errors; classical if not given.",
     ),
     click.option("--no-intercept", is_flag=True, help="Fit through the origin."),
 ]
@@ -170,6 +181,12 @@ def fit(
 @click.argument("data", nargs=-1, required=True)
 @click.option(
     "-o", "--output", metavar="OUT", help="File to write (.csv or .parquet); stdout if not given."
+)
+@click.option(
+    "--interval",
+    type=float,
+    metavar="LEVEL",
+    help="Add low and high, between which a new row falls this often, say 0.95.",
 )
 @_options(READING, TELLING)
 def predict(

@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from leastwise import arrow
+from leastwise.diagnostics import diagnose
 from leastwise.errors import DataError, MissingError, UsageError, did_you_mean, listed, plural
 from leastwise.folds import NoValidation, Validation, enough, held_out_scores, validate
 from leastwise.frames import native_table, to_frame
+from leastwise.inference import (
+    CLUSTERED,
+    ROBUST,
+    Inference,
+    NoInference,
+    Pass,
+    checked_kind,
+    classical,
+    clustered,
+    condition_indices,
+    robust,
+    t_quantile,
+    whitened,
+    why_none,
+)
 from leastwise.moments import Moments, checked_precision
 from leastwise.numerics import Array
 from leastwise.recipe import Recipe
@@ -38,7 +54,9 @@ class Options:
     be done, 0 is none. `seed` deals rows to folds. `precision`: "fast" (float64 moments), "exact"
     (integers: nothing is rounded before the end), or "auto": exact where the data are small, or where
     fast would leave a coefficient, a sum of squares or a standard error with fewer than 9 digits and
-    the rows can be read again. `progress` is called with (rows so far, rows in
+    the rows can be read again. `se`, the kind of standard errors: "classical" (the default; "HC1" for
+    sampling weights), "HC0" to "HC3", or clustered "CR0", "CR1", "CR3" (by the recipe's `cluster`, or
+    else its `group`); all but the first take a second pass. `progress` is called with (rows so far, rows in
     all or None).
     """
 
@@ -47,11 +65,14 @@ class Options:
     folds: int | None = None
     seed: int = 0
     precision: str = "auto"
+    se: str | None = None
     progress: Progress | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         checked_rank(self.rank)
         checked_precision(self.precision, PRECISIONS)
+        if self.se is not None:
+            checked_kind(self.se)
         if type(self.intercept) is not bool:
             raise UsageError(f"intercept={self.intercept!r} is neither True nor False. Give one of them.")
         if not _is_count(self.seed):
@@ -79,6 +100,7 @@ class Tally:
 
     read: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
+    log_weight: float = 0.0  # sum of the logarithms of the weights
 
     @property
     def used(self) -> int:
@@ -87,7 +109,7 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         reasons = dict.fromkeys([*self.dropped, *other.dropped])
         counts = {r: self.dropped.get(r, 0) + other.dropped.get(r, 0) for r in reasons}
-        return Tally(self.read + other.read, counts)
+        return Tally(self.read + other.read, counts, self.log_weight + other.log_weight)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,22 +169,112 @@ class Fit:
             again = partial(held_out_scores, self.rows, self.recipe)
         return validate(self.moments, self.solution, rank=self.options.rank, again=again)
 
+    # ---- standard errors ----
+
+    @cached_property
+    def inference(self) -> Inference | NoInference:
+        """Standard errors of the kind that the options ask for; or why there are none (which is false)."""
+        kind = self.options.se
+        if kind is None:
+            kind = "HC1" if self.recipe.weight_kind == "sampling" else "classical"
+        return self.infer(kind)
+
+    def infer(self, se: str, cluster: str | None = None) -> Inference | NoInference:
+        """Standard errors of a kind: "classical", "HC0" to "HC3", or by `cluster` "CR0", "CR1", "CR3".
+
+        All but the first read the rows once more. Raises UsageError where they cannot be read again,
+        DataError where a row or a cluster alone decides about a coefficient.
+        """
+        kind, by = checked_kind(se), cluster or self.recipe.cluster or self.recipe.group
+        if cluster is not None and kind not in CLUSTERED:
+            raise UsageError(f"se='{kind}' knows no clusters. Pass se='CR1', or leave cluster out.")
+        if reason := why_none(self.solution, self.recipe.weight_kind):
+            return NoInference(reason)
+        if kind == "classical":
+            return classical(self.solution, self.recipe.weight_kind)
+        if kind in ROBUST:
+            return robust(self._again(f"se='{kind}'"), kind)
+        if by is None:
+            raise UsageError(f"se='{kind}' needs clusters. Name their column with cluster= (--cluster).")
+        return clustered(self._again(f"se='{kind}'"), kind, by)
+
+    def diagnostics(self) -> Any:
+        """What the rows say of the fit: `Diagnostics`, or a list of them for several targets.
+
+        Leverages, studentised residuals, Cook's distances, DFFITS, PRESS, Durbin-Watson, Breusch-Pagan,
+        normality. A second pass; memory: six numbers a row.
+        """
+        found = diagnose(self._again("diagnostics"))
+        return found[0] if len(found) == 1 else found
+
+    def condition_indices(self) -> Array:
+        """Belsley's condition indices (r,) of `[1, X]` in unit columns, ascending; over 30 is a warning."""
+        if self.moments is None:
+            raise UsageError("The model file holds no moments, which this takes. Fit again.")
+        s, m = self.solution, self.moments.imputed()
+        p = len(s.names)
+        squares = np.diagonal(m.comoment)[:p] + m.weight * m.mean[:p] ** 2
+        one = [m.weight] if s.fits_intercept else []
+        return condition_indices(s, np.concatenate([one, squares[s.kept]]))
+
+    def _again(self, what: str) -> Pass:
+        """The rows of the fit, to be read once more."""
+        if self.rows is None or not self.rows.rereadable:
+            why = "a loaded model has none" if self.rows is None else "a stream is read once"
+            raise UsageError(
+                f"{what} takes the rows once more, for residuals are not in the moments; {why}. Fit from "
+                "a source that can be read again."
+            )
+        return Pass(self.rows, self.recipe, self.solution, self.fills)
+
     # ---- predicting ----
 
-    def predict(self, source: Any, **how: Any) -> Any:
+    def predict(self, source: Any, *, interval: float | None = None, of: str = "row", **how: Any) -> Any:
         """Predictions (n,), or (n, k) for k targets or a y of (n, 1), for the rows of anything.
 
+        With `interval`, say 0.95, an `Interval` of (prediction, low, high): limits within which a new
+        row of weight 1 falls that often (`of="row"`), or the mean of all such rows (`of="mean"`), by
+        the classical standard errors: `x b ± t s sqrt(1 + h)`, `x b ± t s sqrt(h)`.
         NaN for a row that cannot be predicted under missing="drop". Raises MissingError under
         missing="error", ColumnError for unknown columns or levels.
         """
+        if of not in ("row", "mean"):
+            raise UsageError(f"of={of!r} is not known. It is 'row' or 'mean'.")
         if isinstance(source, list) and source and isinstance(source[0], (list, tuple)):
             source = real_matrix([[np.nan if v is None else v for v in row] for row in source], "X")
         rows = self.matching(open_rows(source, **how))
-        parts = [self.predict_slab(slab) for slab in rows.slabs(self.recipe.reads)]
-        k = len(self.recipe.target)
-        found = np.concatenate(parts) if parts else np.empty((0, k))
-        values = found[:, 0] if k == 1 and not self.stacked else found
-        return _tensor(values) if rows.native == "torch" else values
+        k, slabs = len(self.recipe.target), rows.slabs(self.recipe.reads)
+        parts: list[tuple[Array, ...]]
+        if interval is None:
+            parts = [(self.predict_slab(slab),) for slab in slabs]
+        else:
+            reach = self.reach(interval)
+            parts = [self.interval_slab(slab, reach, of) for slab in slabs]
+        wide = 1 if interval is None else 3
+        found = [np.concatenate([part[i] for part in parts] or [np.empty((0, k))]) for i in range(wide)]
+        values = [f[:, 0] if k == 1 and not self.stacked else f for f in found]
+        values = [_tensor(v) if rows.native == "torch" else v for v in values]
+        return values[0] if interval is None else Interval(*values)
+
+    def reach(self, level: float) -> Array:
+        """`t s` (k,): what an interval of this level reaches, times the root of 1 + h or h."""
+        found = classical(self.solution, self.recipe.weight_kind)
+        if not isinstance(found, Inference):
+            raise UsageError(
+                f"There are no intervals: {found.reason}. Fit with more rows or fewer columns."
+            )
+        return np.asarray(t_quantile(level, found.df) * np.sqrt(self.solution.rss / found.df))
+
+    def interval_slab(self, slab: Slab, reach: Array, of: str = "row") -> tuple[Array, Array, Array]:
+        """Predictions (n, k) of one slab, and their lower and upper limits."""
+        found = self.predict_slab(slab)
+        X = np.asarray(self.recipe.matrix(slab)[0], np.float64)
+        if len(self.fills):
+            X = np.where(np.isnan(X), self.fills, X)
+        Z = whitened(self.solution, X)
+        h = np.einsum("nr,nr->n", Z, Z)
+        half = np.sqrt(h + (of == "row"))[:, None] * reach
+        return found, found - half, found + half
 
     def predict_slab(self, slab: Slab) -> Array:
         """Predictions (n, k) of one slab."""
@@ -227,11 +339,10 @@ class Fit:
 
     # ---- tables ----
 
-    def tidy(self) -> Any:
-        """One row a coefficient, in order, as a data frame: term, estimate, and what became of it."""
-        return to_frame(
-            report_facts.coefficient_table(self.recipe, self.solution, self.moments), self.native
-        )
+    def tidy(self, level: float = 0.95) -> Any:
+        """One row a coefficient, in order, as a data frame: term, estimate, standard error, statistic (t),
+        p_value, limits of the interval of this level, vif, and what became of it."""
+        return to_frame(report_facts.coefficient_table(self, level), self.native)
 
     def glance(self) -> Any:
         """One row about the whole fit, as a data frame; always the same columns."""
@@ -282,6 +393,14 @@ class Fit:
 
     def _as_came(self, value: Array) -> Any:
         return _tensor(value) if self.native == "torch" else value
+
+
+class Interval(NamedTuple):
+    """Predictions and their limits, each as `predict` gives predictions."""
+
+    prediction: Any
+    low: Any
+    high: Any
 
 
 def _one(values: Array) -> Any:

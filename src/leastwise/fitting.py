@@ -214,7 +214,8 @@ def _condense(
             moments = Moments.of_rows(
                 *names, block.X, block.Y, block.w, shift, filled=recipe.filled, fold=fold, plan=plan
             )
-        return moments, Tally(slab.n, block.dropped)
+        logs = 0.0 if block.w is None else float(np.log(block.w).sum())
+        return moments, Tally(slab.n, block.dropped, logs)
 
     empty = (
         Moments.empty(recipe.names, recipe.target, filled=recipe.filled, plan=plan, exact=exact),

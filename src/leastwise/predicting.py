@@ -17,6 +17,7 @@ from leastwise import arrow
 from leastwise.disk import whole_file
 from leastwise.errors import ColumnError, UsageError, listed, plural
 from leastwise.fitted import Fit
+from leastwise.numerics import Array
 from leastwise.rows import Rows, open_rows
 from leastwise.rows.block import ArrowSlab, Kind, Slab
 from leastwise.rows.faults import MISSING
@@ -26,12 +27,19 @@ Write = Callable[[pa.RecordBatch], None]
 
 
 def predict_file(
-    fit: Fit, source: Any, output: str | None, *, as_json: bool = False, **how: Any
+    fit: Fit,
+    source: Any,
+    output: str | None,
+    *,
+    as_json: bool = False,
+    interval: float | None = None,
+    **how: Any,
 ) -> list[str]:
     """Write the rows of `source` with their predictions; gives what should be told of it.
 
-    To `output` (.csv or .parquet, whole or not at all), else to stdout as CSV, or as one JSON
-    object a line. A text file's cells are kept as they were written.
+    With `interval`, say 0.95, also the limits within which a new row falls that often. To `output`
+    (.csv or .parquet, whole or not at all), else to stdout as CSV, or as one JSON object a line. A
+    text file's cells are kept as they were written.
     """
     if output is not None and as_json:
         raise UsageError("--json prints to stdout; -o names a table. Choose one of them.")
@@ -41,10 +49,11 @@ def predict_file(
         )
     rows = open_rows(source, **how)
     fit.matching(rows)
-    added = _added(fit, rows)
+    reach = None if interval is None else fit.reach(interval)
+    added = _added(fit, rows, reach is not None)
     count = missing = 0
     with _sink(None if output is None else Path(output), [*rows.names, *added], as_json) as write:
-        for batch in _predicted(fit, rows, added):
+        for batch in _predicted(fit, rows, added, reach):
             write(batch)
             count += batch.num_rows
             missing += batch.column(added[0]).null_count
@@ -54,10 +63,11 @@ def predict_file(
     return told
 
 
-def _added(fit: Fit, rows: Rows) -> list[str]:
+def _added(fit: Fit, rows: Rows, limits: bool) -> list[str]:
     """What the new columns are called."""
     targets = fit.recipe.target
-    names = ["prediction"] if len(targets) == 1 else [f"prediction_{t}" for t in targets]
+    kinds = ("prediction", "low", "high") if limits else ("prediction",)
+    names = list(kinds) if len(targets) == 1 else [f"{kind}_{t}" for kind in kinds for t in targets]
     taken = [name for name in names if name in rows.names]
     if taken:
         raise ColumnError(
@@ -66,12 +76,13 @@ def _added(fit: Fit, rows: Rows) -> list[str]:
     return names
 
 
-def _predicted(fit: Fit, rows: Rows, added: list[str]) -> Iterator[pa.RecordBatch]:
+def _predicted(fit: Fit, rows: Rows, added: list[str], reach: Array | None) -> Iterator[pa.RecordBatch]:
     """The slabs as they came, with predictions; a text file's columns all stay text."""
     reads = fit.recipe.reads
     for slab in rows.cells() if rows.is_text else rows.slabs({**rows.kinds, **reads}):
         table = slab.table()
-        found = fit.predict_slab(_typed(slab, rows, reads) if rows.is_text else slab)
+        typed = _typed(slab, rows, reads) if rows.is_text else slab
+        found = fit.predict_slab(typed) if reach is None else np.hstack(fit.interval_slab(typed, reach))
         columns = [arrow.numbers(values, np.isnan(values)) for values in found.T]
         yield pa.RecordBatch.from_arrays([*table.columns, *columns], names=[*table.schema.names, *added])
 

@@ -41,6 +41,7 @@ POLICIES: dict[str, tuple[str, ...]] = {
     "unseen": ("error", "reference"),
     "dates": ("error", "days"),
     "unknown": ("error", "drop", "mask"),
+    "weight_kind": ("analytic", "frequency", "sampling"),
 }
 MOST_LEVELS = 1_000  # texts of one column that become indicators unasked
 
@@ -52,8 +53,11 @@ class Recipe:
     `target` one name or several; `features` names in order (by default all columns without a role),
     `powers` degrees by column (what `lw.poly("x", 3)` among the features means), `drop` names to
     leave out; `sequence` a column of protein sequences; `group` rows that belong together in folds;
-    `weight`; `categorical` columns whose values are levels though they may be numbers; `levels`
-    declared levels by column, the reference first.
+    `weight`, and what it means (`weight_kind`): "analytic" (the variance of the row is s^2 / w),
+    "frequency" (the row was seen w times), "sampling" (it stands for w rows that were not seen);
+    `cluster` rows whose errors hang together (for standard errors); `categorical` columns whose
+    values are levels though they may be numbers; `levels` declared levels by column, the reference
+    first.
     `missing`: "error", "drop" (the row), or "mean" (numbers: the training rows' mean; texts: a level
     of their own). `unseen` levels at prediction: "error" or "reference". `dates`: "error" or "days".
     `unknown` letters of a sequence: "error", "drop" or "mask".
@@ -66,6 +70,8 @@ class Recipe:
     sequence: str | None = None
     group: str | None = None
     weight: str | None = None
+    weight_kind: str = "analytic"
+    cluster: str | None = None
     categorical: tuple[str, ...] = ()
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing: str = "error"
@@ -81,7 +87,7 @@ class Recipe:
         for name in ("target", "features", "drop", "categorical"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else _checked_names(name, value))
-        for name in ("sequence", "group", "weight"):
+        for name in ("sequence", "group", "weight", "cluster"):
             if not isinstance(getattr(self, name), (str, NoneType)):
                 raise UsageError(
                     f"{name} came as {type(getattr(self, name)).__name__}. It is the name of a column. "
@@ -152,6 +158,7 @@ class Recipe:
             "target": self.target,
             "sequence": _names(self.sequence),
             "group": _names(self.group),
+            "cluster": _names(self.cluster),
         }
         roles |= {"weight": _names(self.weight), "features": self.features or (), "drop": self.drop}
         roles |= {
@@ -189,6 +196,11 @@ class Recipe:
                 f"Powers of {listed(idle)} were asked for, and it is no feature here. Add it to the "
                 "features."
             )
+        if self.weight_kind != "analytic" and self.weight is None:
+            raise UsageError(
+                f"weight_kind='{self.weight_kind}' is about weights, and no column of weights was named. "
+                "Say weight='...' (--weight), or leave it out."
+            )
         if self.unknown != "error" and self.sequence is None:
             raise UsageError(
                 f"unknown='{self.unknown}' is about letters of sequences, and no sequence was named. Say "
@@ -213,11 +225,12 @@ class Recipe:
         if self.sequence:
             return ()
         roles = {*self.target, *rows.targets, *_names(self.group), *_names(self.weight), *self.drop}
+        roles |= {*_names(self.cluster)}
         return tuple(c for c in rows.names if c not in roles)
 
     def _unused(self, rows: Rows, chosen: Iterable[str]) -> list[str]:
         roles = {*self.target, *_names(self.group), *_names(self.weight), *_names(self.sequence)}
-        roles |= {*chosen, *self.drop}
+        roles |= {*chosen, *self.drop, *_names(self.cluster)}
         left = [c for c in rows.names if c not in roles]
         if not left or (self.features is not None):
             return []
@@ -388,9 +401,14 @@ class Recipe:
         if self.weight is None:
             return None
         w = slab.matrix((self.weight,))[:, 0].astype(np.float64)
-        checked_weights(
-            w if self.missing == "error" else np.nan_to_num(w, posinf=np.inf), slab.n, slab.first
-        )
+        plain = w if self.missing == "error" else np.nan_to_num(w, posinf=np.inf)
+        checked_weights(plain, slab.n, slab.first)
+        if self.weight_kind == "frequency" and (plain % 1 != 0).any():
+            odd = int(np.argmax(plain % 1 != 0))
+            raise DataError(
+                f"Row {slab.first + odd + 1:,} has the weight {plain[odd]:g} in '{self.weight}', and a row "
+                "is seen a whole number of times. Round it, or say weight_kind='analytic' or 'sampling'."
+            )
         return w
 
     def _refuse_undeclared(self, left: Left) -> None:

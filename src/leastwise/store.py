@@ -28,6 +28,7 @@ from leastwise.disk import umask, whole_file
 from leastwise.errors import DataError, StoreError, UsageError
 from leastwise.fitted import Fit, Options, Tally
 from leastwise.folds import FoldPlan, NoValidation, Validation
+from leastwise.inference import Inference, NoInference, coefficients, terms_of
 from leastwise.integers import Integers
 from leastwise.moments import Moments
 from leastwise.parts import Dense, Exact, Part, Thin
@@ -137,7 +138,7 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     tensors: Tensors = {} if s.root is None else {"root": s.root}
     tensors |= {
         "coef": s.coef, "intercept": s.intercept, "kept": s.kept, "rss": s.rss, "tss": s.tss,
-        "rss_digits": s.rss_digits, "fills": fit.fills,
+        "rss_digits": s.rss_digits, "fills": fit.fills, "mean": s.mean,
     }  # fmt: skip
     header: dict[str, Any] = {
         "kind": "fit",
@@ -146,7 +147,11 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
             k: getattr(fit.options, k) for k in ("intercept", "rank", "folds", "seed", "precision")
         },
         "solution": {k: getattr(s, k) for k in _SOLUTION},
-        "tally": {"read": fit.tally.read, "dropped": dict(fit.tally.dropped)},
+        "tally": {
+            "read": fit.tally.read,
+            "dropped": dict(fit.tally.dropped),
+            "log_weight": fit.tally.log_weight,
+        },
         "source": fit.source,
         "native": fit.native,
         "columns": list(fit.columns),
@@ -159,7 +164,8 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
         header["moments"], more = _moments_parts(shared)
         tensors |= more
     header["scores"], more = _scores(fit)
-    return header, tensors | more
+    header["inference"], errors = _inference(fit)
+    return header, tensors | more | errors
 
 
 def _without_rows(moments: Moments | None) -> Moments | None:
@@ -182,6 +188,27 @@ def _scores(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     return {"plan": scores.plan.to_dict()}, {f"scores.{name}": getattr(scores, name) for name in _SCORES}
 
 
+def _inference(fit: Fit) -> tuple[dict[str, Any], Tensors]:
+    """Standard errors that took the rows, which the file does not hold; others are made again."""
+    found = fit.inference
+    if not isinstance(found, Inference):
+        return {"reason": found.reason}, {}
+    said = {"kind": found.kind, "df": found.df, "clusters": found.clusters}
+    return said, {} if found.kind == "classical" else {"inference.se": found.se, "inference.cov": found.cov}
+
+
+def _read_inference(said: dict[str, Any], tensors: Tensors, s: Solution) -> Inference | NoInference | None:
+    """What was kept of them; None where they are made from the solution."""
+    if "reason" in said:
+        return NoInference(said["reason"])
+    if said["kind"] == "classical":
+        return None
+    errors = tensors["inference.se"], tensors["inference.cov"]
+    return Inference(
+        said["kind"], terms_of(s), s.targets, coefficients(s), *errors, said["df"], said["clusters"]
+    )
+
+
 def _read_scores(said: dict[str, Any], tensors: Tensors) -> Validation | NoValidation:
     if "reason" in said:
         return NoValidation(said["reason"])
@@ -193,7 +220,7 @@ _SCORES = (
     "n", "mse", "r2", "train_mse", "train_r2", "mean_mse", "mean_r2", "left_out", "coef", "intercept",
     "fills",
 )  # fmt: skip
-_OPTIONS = ("intercept", "rank", "folds", "seed", "precision")
+_OPTIONS = ("intercept", "rank", "folds", "seed", "precision", "se")
 _SOLUTION = (
     "names", "targets", "rank", "dropped", "constant", "method", "precision", "condition", "digits", "n",
     "weight", "fits_intercept", "se_digits",
@@ -205,14 +232,14 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
         k: tuple(v) if isinstance(v, list) else v for k, v in header["solution"].items()
     }
     arrays: dict[str, Any] = {
-        k: tensors[k] for k in ("coef", "intercept", "kept", "rss", "tss", "rss_digits")
+        k: tensors[k] for k in ("coef", "intercept", "kept", "rss", "tss", "rss_digits", "mean")
     }
     moments = _read_moments(header["moments"], tensors) if "moments" in header else None
     fit = Fit(
         Recipe.from_dict(header["recipe"]),
         Options(**header["options"]),
         Solution(**said, **arrays, root=tensors.get("root")),
-        Tally(header["tally"]["read"], header["tally"]["dropped"]),
+        Tally(**header["tally"]),
         header["source"],
         moments,
         tensors["fills"],
@@ -221,6 +248,9 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
         columns=tuple(header["columns"]),
         stacked=header["stacked"],
     )
+    errors = _read_inference(header["inference"], tensors, fit.solution)
+    if errors is not None:
+        fit.__dict__["inference"] = errors
     fit.__dict__["validation"] = _read_scores(header["scores"], tensors)
     fit.__dict__["facts"] = header["facts"]  # as they were told when the rows were at hand
     return fit

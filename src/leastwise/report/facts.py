@@ -15,6 +15,7 @@ import numpy as np
 from leastwise._version import __version__
 from leastwise.errors import LeastwiseError
 from leastwise.folds import Validation
+from leastwise.inference import INTERCEPT, Inference, inflation, overall, t_quantile, terms_of
 from leastwise.moments import Moments
 from leastwise.recipe import Recipe
 from leastwise.solve import Solution
@@ -23,6 +24,10 @@ from leastwise.terms import Date, Levels, Sequence
 SCHEMA = 1
 SECOND_PASS_ROWS = 200_000  # up to here mae and Spearman are taken unasked
 SCORES = ("r2", "rmse", "mse", "train_r2", "train_rmse", "mean_r2", "mean_rmse")
+OVERALL = (
+    "adj_r2", "sigma", "f", "f_p", "df", "df_residual", "log_likelihood", "aic", "bic",
+)  # fmt: skip
+LEVEL = 0.95  # of the intervals that are told unasked
 LOSS = "1/n sum_i (x_i w + b - y_i)^2"
 
 
@@ -42,8 +47,9 @@ def facts(fit: Any) -> dict[str, Any]:
             "notes": list(fit.notes),
         },
         "model": _model(recipe, solution, fit.options),
-        "solution": _found(solution),
-        "coefficients": _rows(coefficient_table(recipe, solution, fit.moments)),
+        "solution": _found(solution) | _overall(fit),
+        "inference": _errors(fit),
+        "coefficients": _rows(coefficient_table(fit)),
         "validation": _validation(fit),
         "scikit_learn": scikit_learn(recipe, solution),
     }
@@ -60,6 +66,7 @@ def _model(recipe: Recipe, solution: Solution, options: Any) -> dict[str, Any]:
         "filled": [recipe.names[j] for j in recipe.filled],
         "sequence": next((t.column for t in recipe.terms if isinstance(t, Sequence)), None),
         "weight": recipe.weight,
+        "weight_kind": recipe.weight_kind if recipe.weight else None,
         "group": recipe.group,
         "rank": options.rank,
         "loss": LOSS,
@@ -77,6 +84,8 @@ def _found(solution: Solution) -> dict[str, Any]:
         "precision": solution.precision,
         "condition": solution.condition,
         "digits": round(solution.digits, 1),
+        "se_digits": round(solution.se_digits, 1),
+        "rss_digits": round(float(solution.rss_digits.min(initial=15.0)), 1),
         "outcome": solution.outcome,
         "r2": _plain(solution.r2),
         "mse": _plain(solution.mse),
@@ -84,13 +93,37 @@ def _found(solution: Solution) -> dict[str, Any]:
     }
 
 
-def coefficient_table(recipe: Recipe, solution: Solution, moments: Moments | None) -> dict[str, list[Any]]:
+def _overall(fit: Any) -> dict[str, Any]:
+    """What is said of the whole fit beside the coefficients."""
+    found = overall(fit.solution, fit.recipe.weight_kind, fit.tally.log_weight)
+    errors = fit.inference
+    if isinstance(errors, Inference) and errors.kind != "classical":
+        found["f"], found["f_p"] = errors.wald(int(fit.solution.fits_intercept))
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _errors(fit: Any) -> dict[str, Any]:
+    """Which standard errors there are, or why there are none."""
+    errors = fit.inference
+    if not isinstance(errors, Inference):
+        return {"kind": None, "reason": errors.reason}
+    by = fit.recipe.cluster or fit.recipe.group
+    clusters = {"clusters": errors.clusters, "by": by} if errors.clusters else {}
+    return {"kind": errors.kind, "level": LEVEL, "df": errors.df, **clusters}
+
+
+def coefficient_table(fit: Any, level: float = LEVEL) -> dict[str, list[Any]]:
     """Columns of the table of coefficients, the intercept first, target after target.
 
-    `standardised` is the change of the target in its standard deviations for one of the feature's;
-    `status` is "used", "dropped" (depends on columns before it) or "constant".
+    `std_error`, `statistic` (t), `p_value` and the limits of the interval of this `level` (`conf_low`,
+    `conf_high`), None where there are none; `standardised` is the change of the target in its standard
+    deviations for one of the feature's; `vif` the variance inflation factor; `status` is "used",
+    "dropped" (depends on columns before it) or "constant".
     """
-    mean, sd = _spread(solution, moments)
+    recipe, solution = fit.recipe, fit.solution
+    mean, sd = _spread(solution, fit.moments)
+    told = _tested(fit.inference, level)
+    vif = _inflation(solution, fit.moments)
     p = len(solution.names)
     status = np.where(solution.kept, "used", "dropped").astype(object)
     status[[name in set(solution.constant) for name in solution.names]] = "constant"
@@ -99,13 +132,16 @@ def coefficient_table(recipe: Recipe, solution: Solution, moments: Moments | Non
     for t, target in enumerate(solution.targets):
         rows: list[tuple[Any, ...]] = []
         if solution.fits_intercept:
-            rows = [(target, "(Intercept)", float(solution.intercept[t]), None, None, None, "", "used")]
+            value = float(solution.intercept[t])
+            tests = told.get((t, INTERCEPT), _NONE)
+            rows = [(target, INTERCEPT, value, *tests, None, None, None, None, "", "used")]
         for j, name in enumerate(solution.names):
             value = float(solution.coef[t, j])
             effect = value * sd[j] / sd[p + t] if sd[p + t] else float("nan")
+            tests = told.get((t, name), _NONE)
             rows.append(
-                (target, name, value, _number(effect), _number(mean[j]), _number(sd[j]),
-                 against.get(name, ""), str(status[j]))
+                (target, name, value, *tests, _number(effect), vif.get(name), _number(mean[j]),
+                 _number(sd[j]), against.get(name, ""), str(status[j]))
             )  # fmt: skip
         for row in rows:
             for key, value in zip(_COLUMNS, row, strict=True):
@@ -115,7 +151,36 @@ def coefficient_table(recipe: Recipe, solution: Solution, moments: Moments | Non
     return table
 
 
-_COLUMNS = ("target", "term", "estimate", "standardised", "mean", "sd", "against", "status")
+def _tested(errors: Any, level: float) -> dict[tuple[int, str], tuple[Any, ...]]:
+    """Standard error, t, p and limits by target and term."""
+    if not isinstance(errors, Inference):
+        t_quantile(level, 1.0)  # a level that is none is told all the same
+        return {}
+    values = np.stack([errors.se, errors.statistic, errors.p_value, *errors.interval(level)])
+    return {
+        (t, term): tuple(_number(float(v)) for v in values[:, t, j])
+        for t in range(len(errors.targets))
+        for j, term in enumerate(errors.terms)
+    }
+
+
+def _inflation(solution: Solution, moments: Moments | None) -> dict[str, Any]:
+    if moments is None or solution.root is None:
+        return {}
+    plain = moments.imputed()
+    p = len(solution.names)
+    squares = np.diagonal(plain.comoment)[:p]
+    if not solution.fits_intercept:
+        squares = squares + plain.weight * plain.mean[:p] ** 2
+    found = inflation(solution, squares)
+    return {term: _number(float(v)) for term, v in zip(terms_of(solution), found, strict=True)}
+
+
+_COLUMNS = (
+    "target", "term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high",
+    "standardised", "vif", "mean", "sd", "against", "status",
+)  # fmt: skip
+_NONE = (None,) * 5
 
 
 def _spread(solution: Solution, moments: Moments | None) -> tuple[Any, Any]:
@@ -169,11 +234,13 @@ def glance(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
         "condition": solution["condition"],
         "digits": solution["digits"],
         "method": solution["method"],
+        "precision": solution["precision"],
+        "se": facts["inference"]["kind"],
         "folds": validation["folds"],
     }
     rows: dict[str, list[Any]] = {"target": targets}
     rows |= {name: [value] * len(targets) for name, value in one.items()}
-    for name in ("r2", "mse", "rmse"):
+    for name in ("r2", "mse", "rmse", *OVERALL):
         rows[name] = _listed(solution[name], len(targets))
     for name in ("r2", "rmse", "mean_rmse"):
         rows[f"held_out_{name}"] = _listed(mean.get(name), len(targets))

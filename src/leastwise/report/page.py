@@ -19,9 +19,18 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": text.number, "with_spread": text.with_spread}
+    made.filters |= {
+        "number": text.number,
+        "probability": text.probability,
+        "with_spread": text.with_spread,
+    }
     return made.get_template("page.html").render(
-        facts=facts, created=created, how=text.how_dealt, top=_top(facts), largest=_largest(facts)
+        facts=facts,
+        created=created,
+        how=text.how_dealt,
+        sure=text.how_sure,
+        top=_top(facts),
+        largest=_largest(facts),
     )
 
 

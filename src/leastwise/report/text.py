@@ -54,12 +54,15 @@ def _coefficients(facts: Mapping[str, Any]) -> str:
         biggest = [row["term"] for row in order if row["term"] != "(Intercept)"][:SHOWN]
         shown = [row for row in rows if row["term"] in {*biggest, "(Intercept)"}]
     several = len(facts["model"]["targets"]) > 1
-    head = [*(["target"] if several else []), "term", "estimate", "standardised", ""]
+    tested = facts["inference"]["kind"] is not None
+    tests = ["std error", "t", "p", "95 % from", "to"] if tested else []
+    head = [*(["target"] if several else []), "term", "estimate", *tests, "standardised", ""]
     body = [
         [
             *([row["target"]] if several else []),
             row["term"],
             number(row["estimate"]) if row["status"] == "used" else "0",
+            *(_tests(row) if tested else []),
             "" if row["term"] == "(Intercept)" else number(row["standardised"]),
             _remark(row),
         ]
@@ -70,6 +73,22 @@ def _coefficients(facts: Mapping[str, Any]) -> str:
     if more:
         table += f"\n... and {plural(more, 'smaller coefficient')} (standardised); all are in the table"
     return table
+
+
+def _tests(row: Mapping[str, Any]) -> list[str]:
+    """Standard error, t, p and limits of a coefficient; nothing for one that was left out."""
+    if row["status"] != "used":
+        return [""] * 5
+    t = "n/a" if row["statistic"] is None else f"{row['statistic']:,.2f}"
+    limits = number(row["conf_low"]), number(row["conf_high"])
+    return [number(row["std_error"]), t, probability(row["p_value"]), *limits]
+
+
+def probability(p: Any) -> str:
+    """A p value to three digits; below 0.0001 only that."""
+    if p is None:
+        return "n/a"
+    return "<0.0001" if p < 1e-4 else f"{p:.3g}"
 
 
 def _remark(row: Mapping[str, Any]) -> str:
@@ -167,9 +186,46 @@ def _found(facts: Mapping[str, Any]) -> str:
         lines.append(f"dropped  {_some(found['dropped'])}: combinations of columns before them")
     if found["constant"]:
         lines.append(f"constant {_some(found['constant'])}: left out, they do not vary")
+    lines.append(_errors(facts))
     lines.append(f"loss     {facts['model']['loss']} = {_both(found['mse'])}")
     lines.append(f"same as  {facts['scikit_learn']}")
     return "\n".join(lines)
+
+
+KINDS = {
+    "classical": "classical (errors independent and of one variance)",
+    "HC0": "HC0 (any variances)", "HC1": "HC1 (any variances)", "HC2": "HC2 (any variances)",
+    "HC3": "HC3 (any variances)", "CR0": "CR0", "CR1": "CR1", "CR3": "CR3 (the jackknife)",
+}  # fmt: skip
+
+
+def how_sure(facts: Mapping[str, Any]) -> str:
+    """Which standard errors these are, and what is said of the whole fit."""
+    errors, found = facts["inference"], facts["solution"]
+    if errors["kind"] is None:
+        return f"none: {errors['reason']}"
+    text = f"standard errors {KINDS[errors['kind']]}"
+    if "clusters" in errors:
+        text += f" by {errors['clusters']:,} clusters of '{errors['by']}'"
+    text += f", t with {errors['df']:,.0f} degrees of freedom; residual SD {_both(found['sigma'])}"
+    return text + f"; F {_both(found['f'])} on {_first(found['df']):,.0f}, p {_chances(found['f_p'])}"
+
+
+def _errors(facts: Mapping[str, Any]) -> str:
+    found = facts["solution"]
+    line = f"errors   {how_sure(facts)}"
+    if found["log_likelihood"] is None or facts["inference"]["kind"] is None:
+        return line
+    likely = f"log-likelihood {_both(found['log_likelihood'])}, AIC {_both(found['aic'])}"
+    return f"{line}\n         adjusted R2 {_both(found['adj_r2'])}, {likely}, BIC {_both(found['bic'])}"
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) else value
+
+
+def _chances(value: Any) -> str:
+    return ", ".join(map(probability, value)) if isinstance(value, list) else probability(value)
 
 
 def _both(value: Any) -> str:

@@ -54,7 +54,8 @@ def least_squares(
         moments.names, moments.targets, coef, offset, used, len(kept), dropped, idle, method, "exact",
         factor.condition(one), DIGITS, moments.n, rounded(G[0, 0], exponent), factor.rss(exponent),
         np.array(tss), np.full(k, DIGITS), intercept,
-        factor.root(exponent) if root and method == "integers" else None,
+        factor.root(exponent) if root and method == "integers" else None, DIGITS,
+        np.array([_ratio(G[0, 1 + j], G[0, 0], 0) for j in range(p)]),
     )  # fmt: skip
 
 
