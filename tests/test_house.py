@@ -18,6 +18,7 @@ WAY = (
     ("_version", "errors"),
     ("numerics", "arrow", "disk"),
     ("integers",),
+    ("digits",),
     ("frames",),
     ("rows", "sequences"),
     ("terms", "look", "parts"),

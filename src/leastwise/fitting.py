@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leastwise.digits import Grid
 from leastwise.errors import (
     DataError,
     MissingError,
@@ -28,7 +29,6 @@ from leastwise.errors import (
 )
 from leastwise.fitted import Fit, Options, Tally
 from leastwise.folds import DEFAULT, FoldPlan, enough
-from leastwise.integers import Grid
 from leastwise.look import Look, look
 from leastwise.moments import FIRST, Moments, first_shift, settled_shift
 from leastwise.numerics import Array

@@ -15,17 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leastwise.digits import Grid, Sums
 from leastwise.errors import DataError, MissingError, MomentsError
-from leastwise.integers import (
-    BITS,
-    BLOCK,
-    Grid,
-    Integers,
-    Sums,
-    exactly,
-    moved,
-    rounded_all,
-)
+from leastwise.integers import BITS, Integers, exactly, moved, rounded_all
 from leastwise.numerics import Array, block_rows, gram, two_product
 
 Places = NDArray[np.intp]
@@ -374,8 +366,8 @@ def _summed(numbers: Numbers, grids: Grids, rows: Any) -> tuple[Integers, NDArra
     """The sums over the rows that fit, and the places of those that do not."""
     _finite(np.where(grids.columns.place > HUGE, np.inf, 0.0))
     places = np.arange(len(numbers.X)) if isinstance(rows, slice) else np.asarray(rows)
-    b = BLOCK * max(1, min(8, 64 // len(grids.columns.place)))  # what a core's own cache holds
     sums, odd = Sums(grids.columns, grids.weighted), [places[:0]]
+    b = sums.block
     for start in range(0, len(places), b):
         here = slice(start, start + b) if isinstance(rows, slice) else places[start : start + b]
         odd.append(places[start : start + b][_add(sums, numbers, grids, here)])
