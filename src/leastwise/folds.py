@@ -25,7 +25,7 @@ from leastwise.moments import Moments
 from leastwise.numerics import Array, content_hash, one_blas_thread, spearman
 from leastwise.recipe import Recipe
 from leastwise.rows.block import Block, Rows, Slab
-from leastwise.solve import Solution, least_squares, squared_error
+from leastwise.solve import ENOUGH, Solution, least_squares, squared_error
 
 DEFAULT = 5
 
@@ -239,6 +239,7 @@ def _one_fold(moments: Moments, f: int, solution: Solution, rank: str) -> dict[s
         rank="min-norm" if rank == "min-norm" else "drop",
         keep=None if rank == "min-norm" else solution.kept,
         root=False,
+        digits=ENOUGH,
     )
     unseen = held.imputed(gaps)
     sse = squared_error(unseen, fit.coef, fit.intercept)

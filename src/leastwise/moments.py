@@ -185,7 +185,7 @@ class Moments:
         if other.n == 0 and (self.exact or not other.exact):
             return self
         if self.exact != other.exact:
-            return self._rounded(other.shift) + other._rounded(self.shift)
+            return self.rounded(other.shift) + other.rounded(self.shift)
         moved = other.about(self.shift)
         return replace(self, parts=tuple(a.plus(b) for a, b in zip(self.parts, moved.parts, strict=True)))
 
@@ -218,7 +218,7 @@ class Moments:
         if other.n == 0:
             return self
         if self.exact != other.exact:
-            return self._rounded(other.shift) - other._rounded(self.shift)
+            return self.rounded(other.shift) - other.rounded(self.shift)
         moved = other.about(self.shift)
         return replace(self, parts=tuple(a.minus(b) for a, b in zip(self.parts, moved.parts, strict=True)))
 
@@ -240,7 +240,7 @@ class Moments:
         if self.n == 0:
             return True
         centre = self._centre()  # neither one's shift: equality does not depend on who is asked
-        mine, theirs = (m._rounded(centre).about(centre) for m in (self, other))
+        mine, theirs = (m.rounded(centre).about(centre) for m in (self, other))
         return all(_close(a, b) for a, b in zip(mine.parts, theirs.parts, strict=True))
 
     def __repr__(self) -> str:
@@ -263,11 +263,11 @@ class Moments:
             parts = [part.mapped(columns, marks, -d[columns - 1]) for part in parts]
         return replace(self, shift=shift, parts=tuple(parts))
 
-    def _rounded(self, shift: Array) -> Moments:
-        """Exact moments in float64, about `shift`; others as they are."""
+    def rounded(self, shift: Array | None = None) -> Moments:
+        """Exact moments in float64, about `shift` (or their means); others as they are."""
         if not self.exact:
             return self
-        moved = self.about(shift)
+        moved = self.about(self._centre() if shift is None else shift)
         return replace(moved, parts=tuple(as_exact(part).dense() for part in moved.parts))
 
     def settled(self) -> Moments:

@@ -21,7 +21,7 @@ from leastwise.solve import integer
 from leastwise.solve.centred import Centred, Found
 from leastwise.solve.dual import solve_rows
 from leastwise.solve.primal import solve_gram
-from leastwise.solve.solution import Rank, Solution, checked_rank, rank_message
+from leastwise.solve.solution import ENOUGH, Rank, Solution, checked_rank, doubtful, rank_message
 
 
 def least_squares(
@@ -31,12 +31,14 @@ def least_squares(
     rank: str = "drop",
     keep: NDArray[np.bool_] | None = None,
     root: bool = True,
+    digits: float = 15.0,
 ) -> Solution:
     """The coefficients that minimise `sum w (x b + c - y)^2`, with how they were found.
 
     `rank` says what is done with dependent columns: "drop" leaves the later ones out, "error"
     raises RankError, "min-norm" gives the shortest of all solutions. `keep` (p,) lets only some
-    columns take part; `root` asks for what standard errors are made of.
+    columns take part; `root` asks for what standard errors are made of. Exact moments are solved
+    in float64 where that gives so many `digits`.
 
     Cost: p^3 / 3 multiplications for the factor and about twice that for what is said of rank and
     digits; n^2 p where n <= p; from exact moments p^3 / 6 products of long integers (factor.py).
@@ -45,12 +47,22 @@ def least_squares(
     if moments.n == 0:
         raise MomentsError("No rows, no fit. Give some first.")
     if moments.exact:
+        if digits <= ENOUGH and (good := _rounded(moments, intercept, rank, keep, root)):
+            return good
         return integer.least_squares(moments.imputed(), intercept, rule, keep, root)
     centred = Centred.of(moments.imputed(), intercept)
     columns = np.flatnonzero(~centred.constant & (True if keep is None else keep))
     solve = solve_rows if isinstance(centred.part, Thin) else solve_gram
     found = solve(centred, columns, rule)
     return _solution(centred, columns, found, rule, root)
+
+
+def _rounded(
+    moments: Moments, intercept: bool, rank: str, keep: NDArray[np.bool_] | None, root: bool
+) -> Solution | None:
+    """The solution of exact moments in float64, about their means; None where it is in doubt."""
+    found = least_squares(moments.rounded(), intercept=intercept, rank=rank, keep=keep, root=root)
+    return None if doubtful(found) or found.dropped or found.constant else found
 
 
 def squared_error(moments: Moments, coef: Array, intercept: Array) -> Array:
