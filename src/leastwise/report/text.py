@@ -207,6 +207,8 @@ def how_sure(facts: Mapping[str, Any]) -> str:
     text = f"standard errors {KINDS[errors['kind']]}"
     if "clusters" in errors:
         text += f" by {errors['clusters']:,} clusters of '{errors['by']}'"
+    if facts["model"]["filled"]:
+        text += ", filled cells counted as if they had been measured"
     text += f", t with {errors['df']:,.0f} degrees of freedom; residual SD {_both(found['sigma'])}"
     return text + f"; F {_both(found['f'])} on {_first(found['df']):,.0f}, p {_chances(found['f_p'])}"
 
