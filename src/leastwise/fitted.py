@@ -54,10 +54,10 @@ class Options:
     be done, 0 is none. `seed` deals rows to folds. `precision`: "fast" (float64 moments), "exact"
     (integers: nothing is rounded before the end), or "auto": exact where the data are small, or where
     fast would leave a coefficient, a sum of squares or a standard error with fewer than 9 digits and
-    the rows can be read again. `se`, the kind of standard errors: "classical" (the default; "HC1" for
-    sampling weights), "HC0" to "HC3", or clustered "CR0", "CR1", "CR3" (by the recipe's `cluster`, or
-    else its `group`); all but the first take a second pass. `progress` is called with (rows so far, rows in
-    all or None).
+    the rows can be read again. `se`, the kind of standard errors: "classical", "HC0" to "HC3", or
+    clustered "CR0", "CR1", "CR3" (by the recipe's `cluster`, or else its `group`); None is "CR1" where
+    a cluster is named, "HC1" for sampling weights, else classical. All but that take a second pass.
+    `progress` is called with (rows so far, rows in all or None).
     """
 
     intercept: bool = True
@@ -90,6 +90,13 @@ class Options:
         object.__setattr__(self, "folds", None if self.folds is None else int(self.folds))
 
 
+def default_errors(recipe: Recipe) -> str:
+    """The kind of standard errors that a recipe asks for without saying so."""
+    if recipe.cluster is not None:
+        return "CR1"
+    return "HC1" if recipe.weight_kind == "sampling" else "classical"
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
 
@@ -100,7 +107,7 @@ class Tally:
 
     read: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
-    log_weight: float = 0.0  # sum of the logarithms of the weights
+    log_weight: float | None = 0.0  # sum of the logarithms of the weights; None where it is not known
 
     @property
     def used(self) -> int:
@@ -109,7 +116,9 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         reasons = dict.fromkeys([*self.dropped, *other.dropped])
         counts = {r: self.dropped.get(r, 0) + other.dropped.get(r, 0) for r in reasons}
-        return Tally(self.read + other.read, counts, self.log_weight + other.log_weight)
+        logs = [self.log_weight, other.log_weight]
+        known = None if None in logs else sum(log or 0.0 for log in logs)
+        return Tally(self.read + other.read, counts, known)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,9 +183,10 @@ class Fit:
     @cached_property
     def inference(self) -> Inference | NoInference:
         """Standard errors of the kind that the options ask for; or why there are none (which is false)."""
-        kind = self.options.se
-        if kind is None:
-            kind = "HC1" if self.recipe.weight_kind == "sampling" else "classical"
+        kind = default_errors(self.recipe) if self.options.se is None else self.options.se
+        stream = self.rows is not None and not self.rows.rereadable
+        if stream and kind != "classical" and self.options.se is None:
+            return NoInference(f"{kind} errors take the rows once more, and a stream is read once")
         return self.infer(kind)
 
     def infer(self, se: str, cluster: str | None = None) -> Inference | NoInference:

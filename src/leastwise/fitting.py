@@ -29,6 +29,7 @@ from leastwise.errors import (
 )
 from leastwise.fitted import Fit, Options, Tally
 from leastwise.folds import DEFAULT, FoldPlan, enough
+from leastwise.inference import CLUSTERED
 from leastwise.look import Look, look
 from leastwise.moments import FIRST, Moments, first_shift, settled_shift
 from leastwise.numerics import Array
@@ -77,6 +78,7 @@ def fit(
     if isinstance(source, Moments):
         return _fit_moments(source, target, recipe, options or Options(), common)
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
+    _check_errors(rows, asked, chosen)
     plan, unscored = _plan(rows, asked, chosen, alone=True)
     exact = chosen.precision == "exact" or (chosen.precision == "auto" and _is_small(rows, asked))
     moments, tally, solution = _solved(rows, asked, chosen, plan, exact=exact)
@@ -366,6 +368,27 @@ def _changes(rows: Rows, recipe: Recipe) -> list[str]:
 # ---- checks ----
 
 
+def _check_errors(rows: Rows, recipe: Recipe, options: Options) -> None:
+    """Standard errors that cannot be had are refused before the rows are read."""
+    kind = options.se
+    if kind is None:
+        return
+    if kind in CLUSTERED and recipe.cluster is None and recipe.group is None:
+        raise UsageError(
+            f"se='{kind}' needs clusters, and none were named. Name their column with cluster= (--cluster)."
+        )
+    if kind not in CLUSTERED and recipe.cluster is not None:
+        raise UsageError(
+            f"cluster='{recipe.cluster}' was named, and se='{kind}' knows no clusters. Pass se='CR1' "
+            "(--se CR1), or leave cluster out."
+        )
+    if kind != "classical" and not rows.rereadable:
+        raise UsageError(
+            f"se='{kind}' takes the rows once more, for residuals are not in the moments, and "
+            f"{rows.source} can be read once. Write it to a file first, or pass se='classical'."
+        )
+
+
 def _check_width(recipe: Recipe) -> None:
     if len(recipe.names) > MOST_COLUMNS:
         raise UsageError(
@@ -437,6 +460,9 @@ def _fit_moments(
     _check_past(moments, target, recipe, common)
     chosen = replace(options, **common)
     _check_plan(moments.plan, chosen)
+    _check_kept(moments, chosen)
+    if chosen.precision == "fast":
+        moments = moments.rounded()
     solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
     _check_target(moments, solution)
     _check_tiny(moments, solution)
@@ -448,8 +474,25 @@ def _fit_moments(
         missing="mean" if moments.filled else "error",
     )
     fills = moments.mean[: len(moments.names)] if moments.filled else np.empty(0)
-    notes = ("fitted from moments: rows that were dropped before are not counted",)
-    return Fit(asked, chosen, solution, Tally(moments.n), "moments", moments, fills, "", notes)
+    notes = ["fitted from moments: rows that were dropped before are not counted"]
+    if chosen.precision == "auto" and (doubt := doubtful(solution)):
+        notes.append(f"these moments leave {doubt}; condensed with precision='exact' they keep all")
+    tally = Tally(moments.n, {}, 0.0 if moments.weight == moments.n else None)
+    return Fit(asked, chosen, solution, tally, "moments", moments, fills, "", tuple(notes))
+
+
+def _check_kept(moments: Moments, chosen: Options) -> None:
+    """What moments do not hold cannot be asked of them."""
+    if chosen.precision == "exact" and not moments.exact:
+        raise UsageError(
+            "These moments were rounded when they were made. Condense the rows with precision='exact', or "
+            "leave it out here."
+        )
+    if chosen.se not in (None, "classical"):
+        raise UsageError(
+            f"se='{chosen.se}' takes the rows once more, for residuals are not in the moments. Fit from "
+            "the rows, or leave it out."
+        )
 
 
 def _check_past(moments: Moments, target: Any, recipe: Recipe | None, common: dict[str, Any]) -> None:

@@ -119,5 +119,7 @@ def doubtful(solution: Solution) -> str:
         "standard errors": solution.se_digits,
         "the sum of squared residuals": float(solution.rss_digits.min(initial=15.0)),
     }
-    poor = [f"{what} {max(digits, 0):.0f}" for what, digits in least.items() if digits < ENOUGH]
-    return f"{listed(poor)} digits" if poor else ""
+    poor = [
+        f"{what} with {plural(int(digits), 'digit')}" for what, digits in least.items() if digits < ENOUGH
+    ]
+    return " and ".join(poor)
