@@ -28,6 +28,7 @@ WAY = (
     ("diagnostics",),
     ("report",),
     ("fitted",),
+    ("checks",),
     ("fitting",),
     ("store", "predicting"),
     ("cli",),

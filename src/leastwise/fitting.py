@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leastwise import checks
 from leastwise.digits import Grid
 from leastwise.errors import (
     DataError,
     MissingError,
-    MomentsError,
     SequenceError,
     UsageError,
     did_you_mean,
@@ -28,8 +28,7 @@ from leastwise.errors import (
     plural,
 )
 from leastwise.fitted import Fit, Options, Tally
-from leastwise.folds import DEFAULT, FoldPlan, enough
-from leastwise.inference import CLUSTERED
+from leastwise.folds import DEFAULT, FoldPlan
 from leastwise.look import Look, look
 from leastwise.moments import FIRST, Moments, first_shift, settled_shift
 from leastwise.numerics import Array
@@ -44,7 +43,6 @@ from leastwise.terms import Number
 MOST_FOLDS = 1_000
 FEW = 100  # rows up to which folds by hash would come out uneven, or empty
 SMALL, SMALL_COLUMNS = 250_000, 40  # numbers, and columns, up to which "auto" is exact at once
-MOST_COLUMNS = 2_000  # of exact moments: ten matrices of integers, and p^3 products of them
 OPENING = ("columns", "delimiter", "encoding", "multiline", "labels")
 
 
@@ -74,23 +72,23 @@ def fit(
     >>> round(float(line.coef[0]), 12), round(line.intercept, 12)
     (2.0, 1.0)
     """
-    _check_kinds(target, recipe, options)
+    checks.kinds(target, recipe, options)
     if isinstance(source, Moments):
         return _fit_moments(source, target, recipe, options or Options(), common)
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
-    _check_errors(rows, asked, chosen)
+    checks.standard_errors(rows, asked, chosen)
     plan, unscored = _plan(rows, asked, chosen, alone=True)
     exact = chosen.precision == "exact" or (chosen.precision == "auto" and _is_small(rows, asked))
     moments, tally, solution = _solved(rows, asked, chosen, plan, exact=exact)
     told: list[str] = []
     if not exact and chosen.precision == "auto" and (doubt := doubtful(solution)):
-        again = rows.rereadable and len(asked.names) <= MOST_COLUMNS
+        again = rows.rereadable and len(asked.names) <= checks.MOST_COLUMNS
         told = [_escalation(rows, doubt, again)]
         if again:
             moments, tally, solution = _solved(rows, asked, chosen, plan, exact=True)
-    _check_target(moments, solution)
-    _check_tiny(moments, solution)
-    _check_folds(moments, solution, chosen)
+    checks.target(moments, solution)
+    checks.tiny(moments, solution)
+    checks.folds(moments, solution, chosen)
     fills = moments.mean[: len(moments.names)] if asked.missing == "mean" else np.empty(0)
     notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told)
     columns = tuple(name for name in rows.names if name not in rows.targets)
@@ -126,7 +124,7 @@ def _prepared(
     source: Any, target: Any, recipe: Recipe | None, options: Options | None, common: dict[str, Any]
 ) -> tuple[Rows, Recipe, Options]:
     """The source opened and the recipe settled, with shorthand keywords put where they belong."""
-    _check_kinds(target, recipe, options)
+    checks.kinds(target, recipe, options)
     of = {cls: {f.name for f in fields(cls)} for cls in (Recipe, Options)}
     of[Recipe] -= {"terms", "filled", "notes"}
     known = {*OPENING, *of[Recipe], *of[Options]}
@@ -158,7 +156,7 @@ def _solved(
 ) -> tuple[Moments, Tally, Solution]:
     """The moments, the account of the rows, and what they give."""
     moments, tally = _condense(rows, recipe, options, plan, exact=exact)
-    _check_used(rows, tally)
+    checks.used(rows, tally)
     return moments, tally, least_squares(moments, intercept=options.intercept, rank=options.rank)
 
 
@@ -180,7 +178,7 @@ def _is_small(rows: Rows, recipe: Recipe) -> bool:
 def _escalation(rows: Rows, doubt: str, again: bool) -> str:
     """What is told where float64 moments do not carry the answer."""
     if rows.rereadable and not again:
-        return f"fast moments leave {doubt}; exact ones are for up to {MOST_COLUMNS:,} columns"
+        return f"fast moments leave {doubt}; exact ones are for up to {checks.MOST_COLUMNS:,} columns"
     if again:
         return f"fast moments would leave {doubt}: the rows were read again, exactly"
     return (
@@ -194,7 +192,7 @@ def _condense(
 ) -> tuple[Moments, Tally]:
     """All rows as moments, dealt to folds, and the account of them."""
     if exact:
-        _check_width(recipe)
+        checks.width(recipe)
     rows = rows.exactly() if exact else rows
     names = recipe.names, recipe.target
     grids = _first_grids(rows, recipe) if exact else None
@@ -365,108 +363,23 @@ def _changes(rows: Rows, recipe: Recipe) -> list[str]:
     ]
 
 
-# ---- checks ----
-
-
-def _check_errors(rows: Rows, recipe: Recipe, options: Options) -> None:
-    """Standard errors that cannot be had are refused before the rows are read."""
-    kind = options.se
-    if kind is None:
-        return
-    if kind in CLUSTERED and recipe.cluster is None and recipe.group is None:
-        raise UsageError(
-            f"se='{kind}' needs clusters, and none were named. Name their column with cluster= (--cluster)."
-        )
-    if kind not in CLUSTERED and recipe.cluster is not None:
-        raise UsageError(
-            f"cluster='{recipe.cluster}' was named, and se='{kind}' knows no clusters. Pass se='CR1' "
-            "(--se CR1), or leave cluster out."
-        )
-    if kind != "classical" and not rows.rereadable:
-        raise UsageError(
-            f"se='{kind}' takes the rows once more, for residuals are not in the moments, and "
-            f"{rows.source} can be read once. Write it to a file first, or pass se='classical'."
-        )
-
-
-def _check_width(recipe: Recipe) -> None:
-    if len(recipe.names) > MOST_COLUMNS:
-        raise UsageError(
-            f"precision='exact' is for up to {MOST_COLUMNS:,} columns, and here are {len(recipe.names):,}: "
-            "its matrix of integers would not fit. Name fewer features, or pass precision='fast'."
-        )
-
-
-def _check_kinds(target: Any, recipe: Any, options: Any) -> None:
-    """What cannot be a target, a recipe or options at all."""
-    if target is not None and not isinstance(target, (str, list, tuple)):
-        raise UsageError(
-            f"target is {type(target).__name__}; the name of a column is needed. To fit arrays, pass them "
-            "as one pair: fit((X, y))."
-        )
-    for what, kind in ((recipe, Recipe), (options, Options)):
-        if what is not None and not isinstance(what, kind):
-            raise UsageError(
-                f"{kind.__name__.lower()}={what!r} is no {kind.__name__}. Make one, or leave it."
-            )
-
-
-def _check_used(rows: Rows, tally: Tally) -> None:
-    if tally.read == 0:
-        how = "Check how it was written." if rows.rereadable else "A stream can be read once: make it anew."
-        raise DataError(f"{rows.source} has no rows. Some are needed. {how}")
-    if tally.used == 0:
-        why = "; ".join(f"{count:,} because {reason}" for reason, count in tally.dropped.items())
-        raise DataError(
-            f"No row of {tally.read:,} is left: {why}. Some must be usable. Fill the gaps, leave the "
-            "emptiest columns out, or pass missing='mean'."
-        )
-
-
-def _check_target(moments: Moments, solution: Solution) -> None:
-    for name, spread in zip(solution.targets, solution.tss, strict=True):
-        if spread == 0:
-            value = moments.mean[len(moments.names) + solution.targets.index(name)]
-            raise DataError(
-                f"The target '{name}' is {value:g} in all {plural(moments.n, 'row')}. There is nothing to "
-                "explain. Check that it is the right column."
-            )
-
-
-def _check_tiny(moments: Moments, solution: Solution) -> None:
-    """A column below 1e-154 vanishes when squared: it varies, but moments cannot see it."""
-    for name in solution.constant:
-        mean = moments.mean[moments.names.index(name)]
-        if 0 < abs(mean) < 1e-140:
-            raise DataError(
-                f"The values of column '{name}' are near {mean:.0e}, and their squares vanish in float64. "
-                "Sizes above 1e-140 are needed. Put the column in smaller units."
-            )
-
-
-def _check_folds(moments: Moments, solution: Solution, options: Options) -> None:
-    """Only folds that were asked for are an error; the default gives way, with the reason."""
-    if options.folds and (reason := enough(moments, solution)):
-        raise UsageError(
-            f"{options.folds} folds were asked for, but {reason}. Ask for fewer (folds=..., --folds), "
-            "or leave it to the data."
-        )
+# ---- from moments ----
 
 
 def _fit_moments(
     moments: Moments, target: Any, recipe: Recipe | None, options: Options, common: dict[str, Any]
 ) -> Fit:
     """A fit from moments alone: no row is read."""
-    _check_past(moments, target, recipe, common)
+    checks.past(moments, target, recipe, common)
     chosen = replace(options, **common)
-    _check_plan(moments.plan, chosen)
-    _check_kept(moments, chosen)
+    checks.plan(moments.plan, chosen)
+    checks.kept(moments, chosen)
     if chosen.precision == "fast":
         moments = moments.rounded()
     solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
-    _check_target(moments, solution)
-    _check_tiny(moments, solution)
-    _check_folds(moments, solution, chosen)
+    checks.target(moments, solution)
+    checks.tiny(moments, solution)
+    checks.folds(moments, solution, chosen)
     asked = Recipe(
         target=moments.targets,
         terms=tuple(Number(name) for name in moments.names),
@@ -479,43 +392,3 @@ def _fit_moments(
         notes.append(f"these moments leave {doubt}; condensed with precision='exact' they keep all")
     tally = Tally(moments.n, {}, 0.0 if moments.weight == moments.n else None)
     return Fit(asked, chosen, solution, tally, "moments", moments, fills, "", tuple(notes))
-
-
-def _check_kept(moments: Moments, chosen: Options) -> None:
-    """What moments do not hold cannot be asked of them."""
-    if chosen.precision == "exact" and not moments.exact:
-        raise UsageError(
-            "These moments were rounded when they were made. Condense the rows with precision='exact', or "
-            "leave it out here."
-        )
-    if chosen.se not in (None, "classical"):
-        raise UsageError(
-            f"se='{chosen.se}' takes the rows once more, for residuals are not in the moments. Fit from "
-            "the rows, or leave it out."
-        )
-
-
-def _check_past(moments: Moments, target: Any, recipe: Recipe | None, common: dict[str, Any]) -> None:
-    """What was settled when the moments were made cannot be asked for otherwise now."""
-    known = {f.name for f in fields(Options)}
-    odd = sorted(set(common) - known) + ["recipe"] * (recipe is not None)
-    if odd:
-        raise UsageError(
-            f"Moments are past {listed(odd)}: only {listed(sorted(known - {'progress'}))} apply. "
-            "Leave them out."
-        )
-    if moments.n == 0:
-        raise MomentsError("These moments hold no rows. Add some first.")
-    wanted = (target,) if isinstance(target, str) else tuple(target or moments.targets)
-    if wanted != moments.targets:
-        raise UsageError(f"These moments have the target {listed(moments.targets)}, not {target!r}.")
-
-
-def _check_plan(plan: FoldPlan | None, chosen: Options) -> None:
-    """Folds were made with the moments, and cannot be made otherwise now."""
-    made = (plan.k, plan.seed) if plan is not None else (None, 0)
-    if chosen.folds not in (None, 0, made[0]) or chosen.seed not in (0, made[1]):
-        raise UsageError(
-            f"These moments were made with folds={made[0]} and seed={made[1]}, not folds={chosen.folds} "
-            f"and seed={chosen.seed}. Condense anew, or leave both out."
-        )
