@@ -36,6 +36,33 @@ ZERO = 140  # what is below 2^-140 of the largest unknown is 0: no rounding of d
 
 
 @dataclass(frozen=True, eq=False)
+class Answer:
+    """What elimination finds, each number rounded once: r of the columns are kept."""
+
+    kept: NDArray[np.intp]  # (r,) the intercept first where there is one
+    coef: Array  # (k, r)
+    rss: Array  # (k,)
+    root: Array | None  # (r, r)
+    combination: Array  # (r, c - r) columns left out by those kept, the intercept aside
+    condition: float
+    method: str = "integers"
+    se_digits: float = 15.0
+
+
+def solved(G: Ints, exponent: int, k: int, one: int, root: bool) -> Answer:
+    """The answer for integers G (c + k, c + k) times `2^exponent`, whose last `k` rows are targets.
+
+    `one` is 1 where the first column is the intercept's. Raises RankError where 8,192 bits do not
+    make the coefficients certain.
+    """
+    factor, coef = certain(factored(G, k))
+    return Answer(
+        factor.kept, coef, factor.rss(exponent), factor.root(exponent) if root else None,
+        factor.combination(one), factor.condition(one),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
 class Factor:
     """`A = L D L'` of the kept columns, in integers times `2^-bits`.
 

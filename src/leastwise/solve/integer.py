@@ -3,7 +3,7 @@
 The normal equations `G b = g` of `[1, X]` are integers. factor.py eliminates them in fixed point of
 256 bits or more and refines with exact residuals until every coefficient is certain to more digits
 than a float64 has; what comes out is rounded once. Rank, sums of squares and standard errors are
-read off the same elimination.
+read off the same elimination. Many columns that are far from dependent go the way of guided.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from leastwise.integers import exactly, rounded
 from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.parts import Exact
-from leastwise.solve.factor import NEAR, certain, factored
+from leastwise.solve.factor import NEAR, solved
+from leastwise.solve.guided import MANY, guided
 from leastwise.solve.primal import shortest
 from leastwise.solve.solution import Rank, Solution, rank_message
 
@@ -33,28 +34,25 @@ def least_squares(
     constant = np.array([_is_constant(G, 1 + j, intercept) for j in range(p)], bool)
     (columns,) = np.nonzero(~constant & (True if keep is None else keep))
     places = np.concatenate([np.zeros(one, np.intp), 1 + columns, 1 + p + np.arange(k)])
-    factor = factored(G[np.ix_(places, places)], k)
-    kept = factor.kept[one:] - one  # among `columns`
-    names, left_out = np.array(moments.names, object), np.delete(columns, kept)
-    dropped, idle = tuple(names[left_out]), tuple(names[constant])
+    A, names = G[np.ix_(places, places)], np.array(moments.names, object)
+    answer = guided(A, exponent, k, one) if len(columns) >= MANY else None
+    answer = answer or solved(A, exponent, k, one, root)
+    kept = answer.kept[one:] - one  # among `columns`
+    dropped, idle = tuple(names[np.delete(columns, kept)]), tuple(names[constant])
     if rule == "error" and (dropped or idle):
         raise RankError(rank_message(dropped, idle, moments.n))
-    factor, found = certain(factor)
-    coef, used, offset = np.zeros((k, p)), np.zeros(p, bool), np.zeros(k)
-    coef[:, columns[kept]], used[columns[kept]] = found[:, one:], True
-    if intercept:
-        offset = found[:, 0]
-    method = "integers"
+    coef, used, method = np.zeros((k, p)), np.zeros(p, bool), answer.method
+    coef[:, columns[kept]], used[columns[kept]] = answer.coef[:, one:], True
+    offset = answer.coef[:, 0] if intercept else np.zeros(k)
     if rule == "min-norm" and dropped:
-        raw = shortest(coef[:, columns].T, used[columns], factor.combination(one), np.ones(len(columns)))
+        raw = shortest(coef[:, columns].T, used[columns], answer.combination, np.ones(len(columns)))
         coef[:, columns], used[columns], dropped, method = raw.T, True, (), "min-norm"
         offset = _offset(G, coef) if intercept else offset
     tss = [_ratio(*_about(G, 1 + p + t, intercept), exponent) for t in range(k)]
     return Solution(
         moments.names, moments.targets, coef, offset, used, len(kept), dropped, idle, method, "exact",
-        factor.condition(one), DIGITS, moments.n, rounded(G[0, 0], exponent), factor.rss(exponent),
-        np.array(tss), np.full(k, DIGITS), intercept,
-        factor.root(exponent) if root and method == "integers" else None, DIGITS,
+        answer.condition, DIGITS, moments.n, rounded(G[0, 0], exponent), answer.rss, np.array(tss),
+        np.full(k, DIGITS), intercept, answer.root if method != "min-norm" else None, answer.se_digits,
         np.array([_ratio(G[0, 1 + j], G[0, 0], 0) for j in range(p)]),
     )  # fmt: skip
 
