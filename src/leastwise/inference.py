@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from leastwise import arrow
 from leastwise.errors import DataError, UsageError, listed, plural
+from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.recipe import Recipe
 from leastwise.rows.block import Rows, Slab
@@ -45,7 +46,7 @@ class Inference:
 
     `terms` (r,) are the intercept, where there is one, and the kept columns; `coef`, `se` (k, r) and `cov`
     (k, r, r) belong to them. `df` are the degrees of freedom of t: n - r, or for clustered errors the
-    number of clusters less one. `kind` is one of "classical", "HC0" to "HC3", "CR0", "CR1", "CR3".
+    number of clusters less one. `kind` is one of "classical", "HC0" to "HC3", "CR0", "CR1", "CR3", "ridge".
     """
 
     kind: str
@@ -142,6 +143,40 @@ def classical(solution: Solution, weight_kind: str) -> Inference | NoInference:
     se = np.sqrt(np.outer(variance, (W**2).sum(axis=0)))
     cov = variance[:, None, None] * (W.T @ W)
     return Inference("classical", terms_of(solution), solution.targets, coefficients(solution), se, cov, df)
+
+
+def ridge(moments: Moments, alpha: float) -> Inference:
+    """Ridge coefficients for `1/(2n) SSE + alpha |b|^2`, and the spread of their sampling: kind "ridge".
+
+    `b = (S + lambda I)^-1 S_xy`, lambda = 2 n alpha, `V = s^2 (S + lambda I)^-1 S (S + lambda I)^-1` with
+    `s^2 = rss / (n - 1 - tr(2 H - H H'))`. They say how far the shrunken coefficients would move in other
+    samples, not how far they are from the truth: shrinking biases them, so an interval by them does
+    not hold its level. Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 3.4.1.
+    """
+    m = moments.imputed()
+    p, S = len(m.names), m.comoment
+    values, V = np.linalg.eigh(S[:p, :p])
+    values, penalty = np.maximum(values, 0.0), 2 * m.weight * alpha
+    kept = values / (values + penalty) if penalty else (values > 0).astype(float)
+    inverse = np.divide(kept, values, out=np.zeros(p), where=values > 0)  # 1 / (d + lambda)
+    b = (V * inverse) @ (V.T @ S[:p, p:])  # (p, k)
+    rss = np.diagonal(S)[p:] - 2 * np.einsum("pk,pk->k", b, S[:p, p:])
+    rss = rss + np.einsum("pk,pq,qk->k", b, S[:p, :p], b)
+    df = m.n - 1 - float((2 * kept - kept**2).sum())
+    slopes = (V * (inverse * kept)) @ V.T
+    mean, centre = m.mean[:p], m.mean[p:]
+    one = -slopes @ mean
+    unit = np.block([[np.array([[1 / m.weight - mean @ one]]), one[None]], [one[:, None], slopes]])
+    cov = (rss / df)[:, None, None] * unit
+    coef = np.column_stack([centre - mean @ b, b.T])
+    se = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+    return Inference("ridge", (INTERCEPT, *m.names), m.targets, coef, se, cov, df)
+
+
+AFTER_SELECTION = NoInference(
+    "the lasso chooses its columns by the same rows: standard errors after it would be those of a model "
+    "that was never in doubt. Fit the chosen columns on rows that it has not seen"
+)
 
 
 def why_none(solution: Solution, weight_kind: str) -> str:
