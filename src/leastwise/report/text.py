@@ -88,7 +88,7 @@ def probability(p: Any) -> str:
     """A p value to three digits; below 0.0001 only that."""
     if p is None:
         return "n/a"
-    return "<0.0001" if p < 1e-4 else f"{p:.3g}"
+    return "<0.0001" if p < 1e-4 else f"{p:#.3g}"
 
 
 def _remark(row: Mapping[str, Any]) -> str:

@@ -114,11 +114,10 @@ def rank_message(dropped: tuple[str, ...], constant: tuple[str, ...], n: int) ->
 
 def doubtful(solution: Solution) -> str:
     """What of a solution has fewer than 9 digits, in words; "" where all has."""
-    least = {
-        "coefficients": solution.digits,
-        "standard errors": solution.se_digits,
-        "the sum of squared residuals": float(solution.rss_digits.min(initial=15.0)),
-    }
+    least = {"coefficients": solution.digits}
+    if solution.n > solution.rank + solution.fits_intercept:  # else every target is met: there is no more
+        least["standard errors"] = solution.se_digits
+        least["the sum of squared residuals"] = float(solution.rss_digits.min(initial=15.0))
     poor = [
         f"{what} with {plural(int(digits), 'digit')}" for what, digits in least.items() if digits < ENOUGH
     ]
