@@ -38,8 +38,18 @@ class Centred:
 
     @property
     def unit(self) -> float:
-        """The relative rounding of an entry of S, about the root of the longest chain of additions."""
-        return (EPS / 2) * (8.0 if len(self.rows) else 8 + 2 * np.sqrt(min(self.m.n, 4096)))
+        """The relative rounding of an entry of S, or of the rows where they are at hand."""
+        return unit_of(0 if len(self.rows) else self.m.n)
+
+    def intercept_error(self, error: Array, columns: NDArray[np.intp], raw: Array) -> tuple[Array, Array]:
+        """The `error` (k,) of the intercept with that of rounded means, and what it is measured by:
+        the intercept, or the deviation of the target where that is larger.
+        """
+        p = len(self.scale)
+        shares = self.mean[columns, None] * raw / self.scale[columns, None]  # (c, k)
+        target, deviation = self.mean[p:], np.sqrt(self.square[p:] / self.weight)
+        rounded = 2 * EPS * (np.abs(target) + np.abs(shares).sum(axis=0))
+        return error + rounded, np.maximum(np.abs(target - shares.sum(axis=0)), deviation)
 
     @property
     def rank_unit(self) -> float:
@@ -48,6 +58,7 @@ class Centred:
 
     @classmethod
     def of(cls, m: Moments, intercept: bool) -> Centred:
+        made = m.whole.size[1:]
         m = m if intercept else m.about(np.zeros_like(m.shift))
         part, weight, p = m.whole, m.weight, len(m.names)
         thin = isinstance(part, Thin)
@@ -59,17 +70,29 @@ class Centred:
         else:
             rows, S = np.empty((0, len(sums))), part.cross[1:, 1:] - np.outer(sums, centre)
             square = np.diagonal(S)
-        mean, size = m.shift + sums / weight, part.size[1:]
+        mean = m.shift + sums / weight
+        # a move to zero is three roundings, not a chain of them
+        once = 1.0 if intercept or thin else unit_of(0) / unit_of(m.n)
+        size = made + (part.size[1:] - made) * once
         spread = (8 * EPS) ** 2 if thin else rank_unit_of(m.n)
         floor = spread * size + weight * (8 * EPS * mean) ** 2 * intercept
         none = square <= floor
         square = np.where(none, 0.0, square)
         scale = np.where(none, 1.0, np.sqrt(square))
-        lost = np.where(none, 1.0, np.maximum(size / scale**2, 1.0))
+        lost = np.where(none, 1.0, np.maximum(size / scale**2, once))
         far = np.where(none, 0.0, np.abs(mean) * np.sqrt(weight) / scale)
         return cls(
             m, part, mean, weight, intercept, S, rows, square, scale[:p], none[:p], size, lost, far[:p]
         )
+
+
+def unit_of(n: int) -> float:
+    """The relative rounding of an entry of S, a sum over `n` rows (0: of no sum).
+
+    Values that repeat round alike in every row, so that it grows with the chain of additions inside
+    BLAS, not with its root (docs/diary.md).
+    """
+    return (EPS / 2) * (8 + min(n, 768) / 8)
 
 
 def rank_unit_of(n: int) -> float:
@@ -95,8 +118,13 @@ class Found:
     se_digits: float = 15.0
 
 
-def digits_left(error: Any, of: Any) -> Array:
+def relative(error: Any, of: Any) -> Array:
+    """`error / of`; infinite where nothing can be said."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.nan_to_num(np.asarray(error) / np.asarray(of), nan=np.inf, posinf=np.inf)
+
+
+def digits_left(error: Any, of: Any = 1.0) -> Array:
     """Decimal digits of numbers of size `of` that an `error` leaves, 0 to 15."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        digits = -np.log10(np.asarray(error) / np.asarray(of))
-    return np.clip(np.nan_to_num(digits, nan=0.0, posinf=15.0, neginf=0.0), 0.0, 15.0)
+    with np.errstate(divide="ignore"):
+        return np.clip(-np.log10(relative(error, of)), 0.0, 15.0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.numerics import EPS, Array
-from leastwise.solve.centred import Centred, Found, digits_left
+from leastwise.solve.centred import Centred, Found, digits_left, relative
 from leastwise.solve.solution import Rank
 
 SAFE = 1e-7  # reciprocal condition below which rows count as nearly dependent
@@ -29,14 +29,15 @@ def solve_rows(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
     raw, onto = np.zeros((len(columns), Y.shape[1])), Q.T @ Y
     condition = float(np.linalg.cond(factor)) if len(factor) else 1.0
     if not len(factor):
-        return _found(c, raw, kept, 0, Y, condition, "qr", np.empty((0, 0)))
+        return _found(c, columns, raw, kept, 0, Y, condition, "qr", np.empty((0, 0)))
     raw[kept] = solve_triangular(factor, onto)
     inverse = solve_triangular(factor, np.eye(len(factor)), trans="T")
-    return _found(c, raw, kept, len(factor), Y - Q @ onto, condition, "qr", inverse)
+    return _found(c, columns, raw, kept, len(factor), Y - Q @ onto, condition, "qr", inverse)
 
 
 def _found(
     c: Centred,
+    columns: NDArray[np.intp],
     raw: Array,
     kept: NDArray[np.bool_],
     rank: int,
@@ -45,12 +46,36 @@ def _found(
     method: str,
     inverse: Array | None = None,
 ) -> Found:
-    """What both ways have in common: the residuals (n, k) are at hand."""
-    digits = float(digits_left(2 * condition * c.unit * np.sqrt(c.lost.max(initial=1.0)), 1.0))
-    rss = np.einsum("nk,nk->k", residual, residual)
-    rss_digits = digits_left(2 * c.unit * np.sqrt(c.size[len(c.scale) :]), np.sqrt(rss))
-    none = np.empty((0, 0))
-    return Found(raw, kept, rank, rss, condition, digits, method, rss_digits, none, none, inverse, digits)
+    """What both ways have in common: the residuals (n, k) are at hand.
+
+    Digits as in primal.py, but that what is wrong is X itself, by `u sqrt(lost)` of each column, and y:
+    `db = R^-1 Q' (dy - dX b) + A dX' r` with `A = (X'X)^-1`. Where the solution is not the only one
+    the condition must do.
+    """
+    rss, none = np.einsum("nk,nk->k", residual, residual), np.empty((0, 0))
+    moved = c.size[len(c.scale) :] + c.lost[columns] @ raw**2  # (k,)
+    of_rss = 2 * relative(c.unit * np.sqrt(moved), np.sqrt(rss))
+    if inverse is None:
+        digits = digits_left(2 * condition * c.unit * np.sqrt(c.lost.max(initial=1.0)))
+        se_digits = digits
+    else:
+        A, lost = inverse.T @ inverse, c.lost[columns][kept]
+        row, variance = (A**2) @ lost, np.diagonal(A)
+        error = c.unit * np.sqrt(np.outer(variance, moved) + np.outer(row, rss)).max(axis=0, initial=0.0)
+        digits = digits_left(error, np.abs(raw).max(axis=0, initial=0.0))
+        if c.intercept:
+            mean = c.mean[columns][kept] / c.scale[columns][kept]
+            reach = A @ mean
+            row = np.append(row, reach**2 @ lost)
+            variance = np.append(variance, 1 / c.weight + mean @ reach)
+            error = c.unit * np.sqrt(variance[-1] * moved + row[-1] * rss)
+            digits = np.minimum(digits, digits_left(*c.intercept_error(error, columns, raw)))
+        of_se = c.unit * np.sqrt(relative(row, variance)).max(initial=0.0)
+        se_digits = digits_left(of_se + of_rss / 2)
+    least, of_worst = (float(np.min(d, initial=15.0)) for d in (digits, se_digits))
+    return Found(
+        raw, kept, rank, rss, condition, least, method, digits_left(of_rss), none, none, inverse, of_worst
+    )
 
 
 def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array, Array]:
@@ -91,7 +116,7 @@ def _shortest(c: Centred, columns: NDArray[np.intp]) -> Found:
         if rcond > SAFE:
             b = Q @ solve_triangular(R, B, trans="T", check_finite=False)
             raw = b * c.scale[columns][:, None]
-            return _found(c, raw, kept, len(A), Y - X @ b, 1 / rcond, "min-norm")
+            return _found(c, columns, raw, kept, len(A), Y - X @ b, 1 / rcond, "min-norm")
     return _by_singular_values(c, columns, X, Y)
 
 
@@ -117,4 +142,4 @@ def _by_singular_values(c: Centred, columns: NDArray[np.intp], X: Array, Y: Arra
     onto = U.T @ Y
     raw = (Vt.T @ (onto / s[:, None])) * c.scale[columns][:, None]
     condition = float(s[0] / s[-1]) if r else 1.0
-    return _found(c, raw, np.ones(len(columns), bool), r, Y - U @ onto, condition, "min-norm")
+    return _found(c, columns, raw, np.ones(len(columns), bool), r, Y - U @ onto, condition, "min-norm")

@@ -14,6 +14,16 @@ where lost_i is how much larger the sum of squares was that S_ii was computed fr
 |mean| / deviation, the rounding of the data themselves. So the later of two dependent columns is
 the one that is left out, as a reader of the table expects. The constants were found by trial:
 docs/diary.md.
+
+Digits: an entry of S is wrong by `u sqrt(size_i size_j)`, each on its own, so that with A = R^-1 and
+`moved = size_y + sum_i lost_i t_i^2` the first order is
+
+    coefficient j     u sqrt(moved sum_i A_ji^2 lost_i)
+    intercept         u sqrt(moved) (sqrt(sum_i g_i^2 lost_i) + W^-1/2),  g = A mean / scale
+    rss               2 u moved, for entries beside the diagonal count twice
+    A_jj              u sum_i A_ji^2 lost_i; half of it, and of that of rss, in a standard error
+
+and the second order is the first times `u sum_i A_ii lost_i`.
 """
 
 from __future__ import annotations
@@ -22,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.numerics import EPS, Array
-from leastwise.solve.centred import Centred, Found, digits_left
+from leastwise.solve.centred import Centred, Found, digits_left, relative
 from leastwise.solve.solution import Rank
 
 
@@ -37,24 +47,42 @@ def solve_gram(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
     raw = np.zeros_like(s)
     raw[kept] = inverse.T @ half
     rss = np.maximum(c.square[p:] - np.einsum("rk,rk->k", half, half), 0.0)
-    moved = c.size[p:] + c.lost[columns] @ raw**2  # (k,) what the residuals were computed from, squared
-    rss_digits = digits_left(c.unit * moved, rss)
     inverse_R = inverse.T @ inverse
-    row = np.sqrt((inverse_R**2) @ c.lost[columns][kept])  # (r,) how an error in s reaches each coefficient
-    error = c.unit * np.sqrt(moved) * row.max(initial=0.0)
-    digits = float(np.min(digits_left(error, np.abs(raw).max(axis=0, initial=0.0)), initial=15.0))
+    digits, rss_digits, se_digits = _digits(c, columns, kept, raw, rss, inverse_R)
     norms = np.abs(R[np.ix_(kept, kept)]).sum(axis=0), np.abs(inverse_R).sum(axis=0)
     condition = float(np.sqrt(norms[0].max(initial=1.0) * norms[1].max(initial=1.0)))
     method, rank = "cholesky", len(L)
     if rule == "min-norm" and not kept.all():
         raw, method = shortest(raw, kept, combination, scale), "min-norm"
         kept = np.ones_like(kept)
-    of_se = np.asarray(c.unit * row**2) / 2  # of a diagonal element of the inverse; half of it of its root
-    se_digits = float(np.min(digits_left(of_se, np.diagonal(inverse_R)), initial=15.0))
     unique = None if method == "min-norm" else inverse
     return Found(
         raw, kept, rank, rss, condition, digits, method, rss_digits, L, combination, unique, se_digits
     )
+
+
+def _digits(
+    c: Centred, columns: NDArray[np.intp], kept: NDArray[np.bool_], raw: Array, rss: Array, A: Array
+) -> tuple[float, Array, float]:
+    """Digits to expect of coefficients, sums of squares (k,) and standard errors; A (r, r) = R^-1."""
+    used, p = columns[kept], len(c.scale)
+    lost, variance = c.lost[used], np.diagonal(A)
+    moved = c.size[p:] + c.lost[columns] @ raw**2  # (k,) what the residuals were computed from, squared
+    unit = c.unit * (1 + c.unit * float(variance @ lost))  # to the second order
+    row = (A**2) @ lost  # (r,) how an error in s reaches each coefficient, squared
+    error = unit * np.sqrt(moved * row.max(initial=0.0))
+    digits = digits_left(error, np.abs(raw).max(axis=0, initial=0.0))
+    if c.intercept:
+        mean = c.mean[used] / c.scale[used]
+        reach = A @ mean
+        far = np.sqrt(reach**2 @ lost) + c.weight**-0.5  # how it reaches the intercept
+        row, variance = np.append(row, far**2), np.append(variance, 1 / c.weight + mean @ reach)
+        error = unit * np.sqrt(moved) * far
+        digits = np.minimum(digits, digits_left(*c.intercept_error(error, columns, raw)))
+    of_rss = relative(2 * unit * moved, rss)  # entries beside the diagonal count twice
+    of_se = relative(unit * row, variance).max(initial=0.0) + of_rss  # of its square
+    least, worst = (float(np.min(d, initial=15.0)) for d in (digits, digits_left(of_se / 2)))
+    return least, digits_left(of_rss), worst
 
 
 def cholesky_in_order(R: Array, weigh: Array) -> tuple[NDArray[np.bool_], Array, Array, Array]:

@@ -25,13 +25,14 @@ class Solution:
     left out because they depend on others, `constant` those that do not vary.
     `condition` is the 2-norm condition (an estimate within a factor p) of the design, centred and
     scaled to unit columns; `digits` how many decimal digits can be expected of the largest
-    coefficient in units of its column (the others have the same absolute error). `rss`, `tss` (k,):
+    coefficient in units of its column (the others have the same absolute error), and of the intercept in
+    units of itself or of the target's deviation. `rss`, `tss` (k,):
     weighted sums of squared residuals and of deviations from the mean (from zero without an
     intercept); `rss_digits` (k,) how many digits of `rss` can be expected: none where the fit is so
     close that the residuals are below what moments can carry. `root` (r, r) is a lower triangular W,
     columns [1] and the kept ones, with `W'W` the inverse of their sums of products: what standard
     errors are made of, None where the solution is not the only one; `se_digits` how many digits of
-    its worst diagonal element's root can be expected. `mean` (p,): weighted means of the features.
+    the worst standard error can be expected. `mean` (p,): weighted means of the features.
     """
 
     names: tuple[str, ...]
@@ -121,4 +122,18 @@ def doubtful(solution: Solution) -> str:
     poor = [
         f"{what} with {plural(int(digits), 'digit')}" for what, digits in least.items() if digits < ENOUGH
     ]
+    if undecided(solution):
+        poor.append("open which columns depend on others and which only nearly do")
     return " and ".join(poor)
+
+
+def undecided(solution: Solution) -> bool:
+    """Whether columns count as dependent that may be so only nearly: rounding hides the difference.
+
+    Not where they are left over because as many columns as rows came before.
+    """
+    full = solution.rank == solution.n - solution.fits_intercept
+    (used,) = np.nonzero(solution.kept)
+    after = solution.names[used.max(initial=-1) + 1 :]
+    left_out = bool(solution.dropped) or solution.rank < len(used)
+    return left_out and not (full and set(solution.dropped) <= set(after))
