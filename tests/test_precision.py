@@ -199,6 +199,15 @@ def test_powers_are_columns_and_predict_as_they_were_fitted(tmp_path):
     np.testing.assert_array_equal(same.coef, fit.coef)
 
 
+def test_powers_of_decimals_fall_into_the_same_folds_again(tmp_path):
+    r = np.random.default_rng(SEED)
+    path = tmp_path / "curve.csv"
+    lines = (f"{x:.3f},{y:.3f}" for x, y in r.normal(size=(300, 2)))
+    path.write_text("x,y\n" + "\n".join(lines) + "\n")
+    fit = lw.fit(path, target="y", powers={"x": 5}, precision="exact")
+    np.testing.assert_allclose(fit.validation.held_out["mse"], fit.validation.mse, rtol=1e-12)
+
+
 def test_powers_that_cannot_be_are_refused():
     table = pa.table({"x": [1.0, 2.0, 4.0], "t": ["a", "b", "a"], "y": [1.0, 2.0, 3.0]})
     for degree in (0, -1, 2.5, True, 101):

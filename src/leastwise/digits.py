@@ -49,9 +49,7 @@ class Grid:
         With `place` only the number of digits is found.
         """
         c, b = parts[0].shape
-        few = (
-            0 if every or b < 100 else -(-b // (10 * c))
-        )  # so many rows may be left out for a shorter grid
+        few = 0 if every or b < 100 else -(-b // (10 * c))  # may be left out for a shorter grid
         if place is None:
             size = np.sort(np.abs(parts[0]), axis=1) if b else np.zeros((c, 1))
             most, usual = (np.frexp(size[:, -1 - n])[1].astype(np.int64) for n in (0, few))

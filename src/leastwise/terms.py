@@ -68,17 +68,25 @@ class Poly:
         return (self.column, *(f"{self.column}^{power}" for power in range(2, self.degree + 1)))
 
     def fill(self, slab: Slab, out: Array) -> Left:
-        out[:] = self._powers(slab)[0]
+        out[:] = self._powers(self._column(slab), None)[0]
         return {}
 
     def low(self, slab: Slab) -> Array:
-        return np.nan_to_num(self._powers(slab)[1], posinf=0.0, neginf=0.0)
+        """What is to be added to the columns of `fill` (n, degree)."""
+        x, rest = self._column(slab), slab.low((self.column,))
+        plain, low = self._powers(x, None)
+        if rest is not None:  # the powers of all digits of x, less what `fill` gives already
+            high, low = self._powers(x, rest[:, 0])
+            with np.errstate(invalid="ignore"):
+                low = (high - plain) + low
+        return np.nan_to_num(low, posinf=0.0, neginf=0.0)
 
-    def _powers(self, slab: Slab) -> tuple[Array, Array]:
-        x = slab.matrix((self.column,))[:, 0].astype(np.float64)
-        rest = slab.low((self.column,))
-        base = power = (x, np.zeros_like(x) if rest is None else rest[:, 0])
-        high, low = np.empty((2, slab.n, self.degree))
+    def _column(self, slab: Slab) -> Array:
+        return slab.matrix((self.column,))[:, 0].astype(np.float64)
+
+    def _powers(self, x: Array, rest: Array | None) -> tuple[Array, Array]:
+        base = power = (x, np.zeros_like(x) if rest is None else rest)
+        high, low = np.empty((2, len(x), self.degree))
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite shows in the sums
             for d in range(self.degree):
                 high[:, d], low[:, d] = power

@@ -219,7 +219,10 @@ def _errors(facts: Mapping[str, Any]) -> str:
     if found["log_likelihood"] is None or facts["inference"]["kind"] is None:
         return line
     likely = f"log-likelihood {_both(found['log_likelihood'])}, AIC {_both(found['aic'])}"
-    return f"{line}\n         adjusted R2 {_both(found['adj_r2'])}, {likely}, BIC {_both(found['bic'])}"
+    about = "" if facts["model"]["intercept"] else " (about zero)"
+    return (
+        f"{line}\n         adjusted R2{about} {_both(found['adj_r2'])}, {likely}, BIC {_both(found['bic'])}"
+    )
 
 
 def _first(value: Any) -> Any:
