@@ -25,6 +25,7 @@ WAY = (
     ("recipe", "moments"),
     ("solve",),
     ("inference", "folds"),
+    ("robust",),
     ("diagnostics",),
     ("report",),
     ("fitted",),

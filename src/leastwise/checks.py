@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from leastwise.errors import DataError, MomentsError, UsageError, listed, plural
+from leastwise.errors import ColumnError, DataError, MomentsError, UsageError, listed, plural
 from leastwise.fitted import Options, Tally
 from leastwise.folds import FoldPlan, enough
-from leastwise.inference import CLUSTERED
+from leastwise.inference import CLUSTERED, cluster_is_number
 from leastwise.moments import Moments
 from leastwise.recipe import Recipe
 from leastwise.rows import Rows
@@ -19,7 +19,9 @@ MOST_COLUMNS = 2_000  # of exact moments: ten matrices of integers, and p^3 prod
 
 def standard_errors(rows: Rows, recipe: Recipe, options: Options) -> None:
     """Standard errors that cannot be had are refused before the rows are read."""
-    kind = options.se
+    kind, by = options.se, recipe.cluster
+    if by is not None and rows.is_text and recipe.reads.get(by) == "number":
+        raise ColumnError(cluster_is_number(by))
     if kind is None:
         return
     if kind in CLUSTERED and recipe.cluster is None and recipe.group is None:
@@ -77,6 +79,12 @@ def used(rows: Rows, tally: Tally) -> None:
 def target(moments: Moments, solution: Solution) -> None:
     """A target that does not vary cannot be explained."""
     for name, spread in zip(solution.targets, solution.tss, strict=True):
+        mean = float(moments.mean[len(moments.names) + solution.targets.index(name)])
+        if spread == 0 and (solution.coef.any() or 0 < abs(mean) < 1e-140):
+            raise DataError(
+                f"The values of the target '{name}' are so small that their squares vanish in float64. "
+                "Sizes above 1e-140 are needed. Put it in smaller units."
+            )
         if spread == 0:
             value = moments.mean[len(moments.names) + solution.targets.index(name)]
             raise DataError(

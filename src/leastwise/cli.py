@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -54,8 +55,10 @@ def _degrees(context: click.Context, option: click.Parameter, values: tuple[str,
     found = {}
     for value in values:
         column, _, degree = value.rpartition(":")
-        if not column or not degree.isdigit():
+        if not column or not re.fullmatch("[0-9]+", degree):
             raise click.BadParameter(f"'{value}' is no COL:N, as in --powers dose:3.")
+        if column in found:
+            raise click.BadParameter(f"'{column}' was given twice. Give each column one degree.")
         found[column] = int(degree)
     return found or None
 

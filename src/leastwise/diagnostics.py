@@ -8,7 +8,7 @@ With residuals `e`, weights `w`, leverages `h` (inference.py), `s^2 = rss / (n -
     DFFITS                     external t sqrt(h / (1 - h))
     PRESS                      sum w (e / (1 - h))^2: the squared errors of leave-one-out, without a refit
     Durbin-Watson              sum (e_i - e_i-1)^2 / sum e^2, in the order of the rows
-    Breusch-Pagan              n R2 of e^2 on X (Koenker's form), chi2 with r - 1 degrees of freedom; the
+    Breusch-Pagan              n R2 of w e^2 on X (Koenker's form), chi2 with r - 1 degrees of freedom; the
                                original ESS / (2 (rss/n)^2) beside it, which asks for normal errors
 
 Sources: Belsley, Kuh, Welsch, Regression Diagnostics (1980); Cook, Technometrics 19 (1977) 15; Durbin,
@@ -25,9 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.errors import UsageError
-from leastwise.inference import Pass, Seen
+from leastwise.inference import why_none
 from leastwise.moments import Moments
 from leastwise.numerics import Array
+from leastwise.robust import Pass, Seen
 from leastwise.solve import least_squares
 
 Test = tuple[float, float]  # statistic and p
@@ -64,6 +65,8 @@ class Diagnostics:
     @cached_property
     def studentised_externally(self) -> Array:
         """The same with the deviation of a fit without the row; its law is t with n - r - 1 degrees."""
+        if self.n - self.r <= 1:
+            return np.full(self.n, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             left = self.rss - self.weight * self.residual**2 / (1 - self.leverage)
             return self._over(np.sqrt(np.maximum(left, 0) / (self.n - self.r - 1)))
@@ -103,9 +106,11 @@ class Diagnostics:
         """Skewness, excess kurtosis of the residuals, and Jarque and Bera's statistic with its p."""
         from scipy.special import chdtrc
 
-        e = self.residual - self.residual.mean()
+        e = np.sqrt(self.weight) * self.residual
+        e = e - e.mean()
         m2, m3, m4 = ((e**power).mean() for power in (2, 3, 4))
-        skewness, kurtosis = m3 / m2**1.5, m4 / m2**2 - 3
+        with np.errstate(divide="ignore", invalid="ignore"):
+            skewness, kurtosis = m3 / m2**1.5, m4 / m2**2 - 3
         statistic = self.n / 6 * (skewness**2 + kurtosis**2 / 4)
         named = {"skewness": skewness, "kurtosis": kurtosis, "jarque_bera": statistic}
         return {k: float(v) for k, v in named.items()} | {"p_value": float(chdtrc(2, statistic))}
@@ -117,7 +122,7 @@ class Diagnostics:
 
         known = np.sort(self.studentised[~np.isnan(self.studentised)])
         at = (np.arange(min(len(known), QUANTILES)) + 0.5) / min(max(len(known), 1), QUANTILES)
-        return np.asarray(ndtri(at)), np.quantile(known, at) if len(known) else known
+        return np.asarray(ndtri(at)), np.quantile(known, at, method="hazen") if len(known) else known
 
     def table(self) -> dict[str, Array]:
         """The numbers of each row by name."""
@@ -144,23 +149,24 @@ class Diagnostics:
 def diagnose(again: Pass) -> list[Diagnostics]:
     """The diagnostics of each target. Cost: one pass, n (p + k)^2 for Breusch and Pagan's regression."""
     s = again.solution
-    k, r = len(s.targets), 0 if s.root is None else len(s.root)
-    if s.n <= r or r == 0:
+    if s.root is None or s.n <= len(s.root):
+        reason = why_none(s, again.recipe.weight_kind)
         raise UsageError(
-            f"{s.n:,} rows and {r:,} coefficients leave no residual to look at. More rows are needed."
+            f"There is no residual to look at: {reason}. Fit with more rows, or fewer columns."
         )
+    k, r = len(s.targets), s.rank + s.fits_intercept
     if again.recipe.weight_kind == "frequency":
         raise UsageError(
             "Diagnostics look at rows one by one, and with frequency weights a row stands for several. "
             "Repeat the rows instead of weighting them."
         )
-    unit = np.maximum(s.rss / s.n, np.finfo(float).tiny)  # squares of residuals in this unit are near 1
+    unit = np.where(s.rss > 0, s.rss / s.n, 1.0)  # squares of residuals in this unit are near 1
     Part = tuple[list[Array], Moments]
 
     def step(seen: Seen) -> Part:
         columns = [seen.fitted, seen.residual, seen.leverage[:, None], seen.w[:, None]]
-        squares = (seen.residual**2 / unit) if len(seen.X) else seen.residual
-        about = np.concatenate([s.mean, np.ones(k)])
+        squares = seen.w[:, None] * seen.residual**2 / unit
+        about = np.concatenate([s.mean[0, : len(s.names)], np.ones(k)])
         names = tuple(f"e2 of {t}" for t in s.targets)
         return [np.hstack(columns)], Moments.of_rows(s.names, names, seen.X, squares, None, about)
 
@@ -172,7 +178,7 @@ def diagnose(again: Pass) -> list[Diagnostics]:
     return [
         Diagnostics(
             s.targets[t], found[:, t], found[:, k + t], found[:, 2 * k], found[:, 2 * k + 1],
-            float(s.rss[t]), r, *tests[t],
+            float(found[:, 2 * k + 1] @ found[:, k + t] ** 2), r, *tests[t],
         )
         for t in range(k)
     ]  # fmt: skip
@@ -185,7 +191,8 @@ def _breusch_pagan(moments: Moments, kept: NDArray[np.bool_]) -> list[tuple[Test
     fit = least_squares(moments, keep=kept, root=False)
     explained, q = fit.tss - fit.rss, fit.rank
     mean = moments.mean[len(moments.names) :]
-    koenker, original = moments.n * fit.r2, explained / mean**2 / 2
+    with np.errstate(divide="ignore", invalid="ignore"):  # squares that are all alike explain nothing
+        koenker, original = moments.n * fit.r2, explained / mean**2 / 2
     return [
         ((float(a), float(chdtrc(q, a))), (float(b), float(chdtrc(q, b))))
         for a, b in zip(koenker, original, strict=True)

@@ -55,15 +55,21 @@ class Grid:
             most, usual = (np.frexp(size[:, -1 - n])[1].astype(np.int64) for n in (0, few))
             # rows to come may be larger by a bit; one that is far larger than the others is not followed
             place = np.minimum(most + (not every), usual + 2) - (BITS - 1)
-        rest = [np.ldexp(part, -place[:, None]) for part in parts]
-        count, more = np.ones(c, np.int64), np.ones(c, bool)
-        for s in range(1, MOST_DIGITS):
-            cut(rest, rest[0].copy())
-            more &= np.count_nonzero(rest[0], axis=1) > few
-            count[more] = s + 1
-            if not more.any():
-                break
-        return cls(place, count)
+        with np.errstate(all="ignore"):  # a row that leaves float64 does not fit
+            return cls(place, _counts([np.ldexp(part, -place[:, None]) for part in parts], few))
+
+
+def _counts(rest: list[Array], few: int) -> Places:
+    """How many digits (c,) all but a `few` rows need."""
+    c = len(rest[0])
+    count, more = np.ones(c, np.int64), np.ones(c, bool)
+    for s in range(1, MOST_DIGITS):
+        cut(rest, rest[0].copy())
+        more &= np.count_nonzero(rest[0], axis=1) > few
+        count[more] = s + 1
+        if not more.any():
+            break
+    return count
 
 
 MAGIC = 1.5 * 2.0**52  # adding it rounds to integers
@@ -114,7 +120,8 @@ class _Side:
                 odd |= done.any(axis=0)
             rest = [part[:width] for part in rest]
             cut(rest, self.buffer[self.starts[s] : self.starts[s + 1]])
-        odd |= rest[0].any(axis=0)
+        for part in rest:
+            odd |= part.any(axis=0)
         first = self.buffer[: self.widths[0]]
         if not (first.min(initial=0) >= -HALF and first.max(initial=0) <= HALF):
             odd |= ~(np.abs(first) <= HALF).all(axis=0)
@@ -132,7 +139,8 @@ class Sums:
     With weights the right factor is `w_i x_i`, on the grid of the left one and then one of its own.
     """
 
-    def __init__(self, left: Grid, right: Grid | None = None) -> None:
+    def __init__(self, left: Grid, right: Grid | None = None, unit: int = 0) -> None:
+        self.unit = unit  # the weights are in units of 2^unit
         self.left, self.right = _Side(left), None if right is None else _Side(right)
         other = self.right or self.left
         self.total = np.zeros((self.left.starts[-1], other.starts[-1]), np.int64)
@@ -145,13 +153,18 @@ class Sums:
         """Rows to be added at once: what a core's own cache holds."""
         return BLOCK * max(2, min(8, 64 // len(self.left.order)))
 
-    def add(self, left: Parts, right: Parts | None = None) -> NDArray[np.bool_]:
-        """Add rows (c, b); gives which of them (b,) did not fit and were left out."""
-        digits, odd = self.left.digits(left)
-        others = digits
-        if self.right is not None and right is not None:
-            others, also = self.right.digits(right)
-            odd = odd | also
+    def add(
+        self, left: Parts, right: Parts | None = None, out: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
+        """Add rows (c, b) but those to leave `out`; gives which (b,) were, or did not fit."""
+        with np.errstate(all="ignore"):  # a row that leaves float64 on the way does not fit
+            digits, odd = self.left.digits(left)
+            others = digits
+            if self.right is not None and right is not None:
+                others, also = self.right.digits(right)
+                odd = odd | also
+            if out is not None:
+                odd = odd | out
         if odd.any():
             digits[:, odd] = 0.0
             others[:, odd] = 0.0
@@ -192,7 +205,7 @@ class Sums:
         levels = levels[:, np.argsort(left.order)[:, None], np.argsort(right.order)]
         numbers = Integers(levels, 1 - len(levels), left.place, 1 << 40).carried()
         if self.right is not None:
-            places = np.add.outer(left.place, left.place + right.place)
+            places = np.add.outer(left.place, left.place + right.place) + self.unit
             numbers = moved(numbers, places, left.place)
         self.found = numbers if self.found is None else self.found.plus(numbers)
         self.total[:], self.room = 0, self.most

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from leastwise import arrow
 from leastwise.diagnostics import diagnose
-from leastwise.errors import DataError, MissingError, UsageError, did_you_mean, listed, plural
+from leastwise.errors import ColumnError, DataError, MissingError, UsageError, did_you_mean, listed, plural
 from leastwise.folds import NoValidation, Validation, enough, held_out_scores, validate
 from leastwise.frames import native_table, to_frame
 from leastwise.inference import (
@@ -21,14 +21,12 @@ from leastwise.inference import (
     ROBUST,
     Inference,
     NoInference,
-    Pass,
     checked_kind,
     classical,
-    clustered,
+    cluster_is_number,
     condition_indices,
-    robust,
+    residual_variance,
     t_quantile,
-    whitened,
     why_none,
 )
 from leastwise.moments import Moments, checked_precision
@@ -36,6 +34,7 @@ from leastwise.numerics import Array
 from leastwise.recipe import Recipe
 from leastwise.report import facts as report_facts
 from leastwise.report import text
+from leastwise.robust import Pass, clustered, robust, whitened
 from leastwise.rows import Rows, Slab, open_rows
 from leastwise.rows.block import Progress
 from leastwise.rows.memory import ArrayRows, real_matrix
@@ -184,9 +183,8 @@ class Fit:
     def inference(self) -> Inference | NoInference:
         """Standard errors of the kind that the options ask for; or why there are none (which is false)."""
         kind = default_errors(self.recipe) if self.options.se is None else self.options.se
-        stream = self.rows is not None and not self.rows.rereadable
-        if stream and kind != "classical" and self.options.se is None:
-            return NoInference(f"{kind} errors take the rows once more, and a stream is read once")
+        if kind != "classical" and self.options.se is None and (why := self._no_rows):
+            return NoInference(f"{kind} errors take the rows once more, and {why}")
         return self.infer(kind)
 
     def infer(self, se: str, cluster: str | None = None) -> Inference | NoInference:
@@ -195,7 +193,20 @@ class Fit:
         All but the first read the rows once more. Raises UsageError where they cannot be read again,
         DataError where a row or a cluster alone decides about a coefficient.
         """
-        kind, by = checked_kind(se), cluster or self.recipe.cluster or self.recipe.group
+        kind = checked_kind(se)
+        if cluster is not None and not isinstance(cluster, str):
+            raise UsageError(
+                f"cluster came as {type(cluster).__name__}. It is the name of a column. Put the values "
+                "into the table and name their column."
+            )
+        if cluster is not None and cluster not in self.columns:
+            raise ColumnError(
+                f"There is no column '{cluster}' in {self.source} (cluster). "
+                f"{did_you_mean(cluster, self.columns)}"
+            )
+        by = cluster or self.recipe.cluster or self.recipe.group
+        if self.rows is not None and self.rows.is_text and self.recipe.reads.get(by or "") == "number":
+            raise ColumnError(cluster_is_number(str(by)))
         if cluster is not None and kind not in CLUSTERED:
             raise UsageError(f"se='{kind}' knows no clusters. Pass se='CR1', or leave cluster out.")
         if reason := why_none(self.solution, self.recipe.weight_kind):
@@ -229,13 +240,19 @@ class Fit:
 
     def _again(self, what: str) -> Pass:
         """The rows of the fit, to be read once more."""
-        if self.rows is None or not self.rows.rereadable:
-            why = "a loaded model has none" if self.rows is None else "a stream is read once"
+        if self.rows is None or self._no_rows:
             raise UsageError(
-                f"{what} takes the rows once more, for residuals are not in the moments; {why}. Fit from "
-                "a source that can be read again."
+                f"{what} takes the rows once more, for residuals are not in the moments; {self._no_rows}. "
+                "Fit from a source that can be read again."
             )
         return Pass(self.rows, self.recipe, self.solution, self.fills)
+
+    @property
+    def _no_rows(self) -> str:
+        """Why the rows cannot be read again; "" where they can."""
+        if self.rows is None:
+            return "moments hold none" if self.source == "moments" else "a loaded model has none"
+        return "" if self.rows.rereadable else "a stream is read once"
 
     # ---- predicting ----
 
@@ -250,6 +267,10 @@ class Fit:
         """
         if of not in ("row", "mean"):
             raise UsageError(f"of={of!r} is not known. It is 'row' or 'mean'.")
+        if of == "mean" and interval is None:
+            raise UsageError(
+                "of='mean' says which interval is meant, and none was asked for. Add interval=0.95."
+            )
         if isinstance(source, list) and source and isinstance(source[0], (list, tuple)):
             source = real_matrix([[np.nan if v is None else v for v in row] for row in source], "X")
         rows = self.matching(open_rows(source, **how))
@@ -273,7 +294,8 @@ class Fit:
             raise UsageError(
                 f"There are no intervals: {found.reason}. Fit with more rows or fewer columns."
             )
-        return np.asarray(t_quantile(level, found.df) * np.sqrt(self.solution.rss / found.df))
+        variance = residual_variance(self.solution, self.recipe.weight_kind)
+        return np.asarray(t_quantile(level, found.df) * np.sqrt(variance))
 
     def interval_slab(self, slab: Slab, reach: Array, of: str = "row") -> tuple[Array, Array, Array]:
         """Predictions (n, k) of one slab, and their lower and upper limits."""
@@ -283,6 +305,8 @@ class Fit:
             X = np.where(np.isnan(X), self.fills, X)
         Z = whitened(self.solution, X)
         h = np.einsum("nr,nr->n", Z, Z)
+        if self.recipe.weight_kind == "sampling":  # the unit of such weights says nothing
+            h = h * self.solution.weight / self.solution.n
         half = np.sqrt(h + (of == "row"))[:, None] * reach
         return found, found - half, found + half
 

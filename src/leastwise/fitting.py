@@ -81,6 +81,8 @@ def fit(
     exact = chosen.precision == "exact" or (chosen.precision == "auto" and _is_small(rows, asked))
     moments, tally, solution = _solved(rows, asked, chosen, plan, exact=exact)
     told: list[str] = []
+    if chosen.precision == "fast" and (doubt := doubtful(solution)):
+        told = [f"fast moments leave {doubt}; precision='auto' would have read the rows again"]
     if not exact and chosen.precision == "auto" and (doubt := doubtful(solution)):
         again = rows.rereadable and len(asked.names) <= checks.MOST_COLUMNS
         told = [_escalation(rows, doubt, again)]
@@ -89,7 +91,7 @@ def fit(
     checks.target(moments, solution)
     checks.tiny(moments, solution)
     checks.folds(moments, solution, chosen)
-    fills = moments.mean[: len(moments.names)] if asked.missing == "mean" else np.empty(0)
+    fills = _fills(moments) if asked.missing == "mean" else np.empty(0)
     notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told)
     columns = tuple(name for name in rows.names if name not in rows.targets)
     return Fit(
@@ -112,9 +114,9 @@ def condense(
     `precision` is "exact" or "fast", which "auto" stands for here: parts that are to be added to one
     another must be of one precision.
     """
-    late = [name for name in ("rank", "intercept") if name in common]
+    late = [name for name in ("rank", "intercept", "se", "cluster") if name in common]
     if late:
-        raise UsageError(f"{listed(late)} {'is' if len(late) == 1 else 'are'} for fit(moments, ...).")
+        raise UsageError(f"{listed(late)} {'is' if len(late) == 1 else 'are'} for fit, not for moments.")
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
     plan, _ = _plan(rows, asked, chosen, alone=False)
     return _condense(rows, asked, chosen, plan, exact=chosen.precision == "exact")[0]
@@ -229,7 +231,15 @@ def _condense(
             columns=recipe.reads_all,
             progress=options.progress,
         )
-    return moments.settled(), tally
+    kind = recipe.weight_kind if recipe.weight else ""
+    return replace(moments.settled(), weight_kind=kind), tally
+
+
+def _fills(moments: Moments) -> Array:
+    """What stands in for a missing number of each feature (p,): the same as the moments have there."""
+    fills = moments.mean[: len(moments.names)].copy()
+    fills[list(moments.filled)] = moments.shift[list(moments.filled)] + moments.gaps
+    return fills
 
 
 def _numbers(block: Block, recipe: Recipe) -> Numbers:
@@ -291,14 +301,16 @@ def _plan(rows: Rows, recipe: Recipe, options: Options, *, alone: bool) -> tuple
     if recipe.together is None:
         few = _few_hashes(rows, recipe, options) if alone and rows.rereadable else None
         return FoldPlan(k, options.seed) if few is None else FoldPlan.of_few(few, k, options.seed), ""
-    if not rows.rereadable or (recipe.group is not None and not alone):
+    if not rows.rereadable or (recipe.named_groups is not None and not alone):
         return FoldPlan(k, options.seed, "group"), ""
     sizes = _sizes(rows, recipe)
-    labels = list(sizes) if recipe.group is not None else _kin(list(sizes), rows, recipe)
+    labels = list(sizes) if recipe.named_groups is not None else _kin(list(sizes), rows, recipe)
     groups = len(set(labels))
     if groups < 2 and not options.folds:
-        what = "rows are of one group" if recipe.group else "sequences are related: they make one group"
-        way = "another column" if recipe.group else "a column (for variants: the position)"
+        what = (
+            "rows are of one group" if recipe.named_groups else "sequences are related: they make one group"
+        )
+        way = "another column" if recipe.named_groups else "a column (for variants: the position)"
         return None, f"all {what}; name {way} with group= (--group)"
     k = k if options.folds else min(k, groups)
     return FoldPlan.of_kin(sizes, labels, k, options.seed), ""
@@ -385,10 +397,11 @@ def _fit_moments(
         terms=tuple(Number(name) for name in moments.names),
         filled=moments.filled,
         missing="mean" if moments.filled else "error",
+        weight_kind=moments.weight_kind or "analytic",
     )
-    fills = moments.mean[: len(moments.names)] if moments.filled else np.empty(0)
+    fills = _fills(moments) if moments.filled else np.empty(0)
     notes = ["fitted from moments: rows that were dropped before are not counted"]
     if chosen.precision == "auto" and (doubt := doubtful(solution)):
         notes.append(f"these moments leave {doubt}; condensed with precision='exact' they keep all")
-    tally = Tally(moments.n, {}, 0.0 if moments.weight == moments.n else None)
+    tally = Tally(moments.n, {}, None if moments.weight_kind else 0.0)
     return Fit(asked, chosen, solution, tally, "moments", moments, fills, "", tuple(notes))

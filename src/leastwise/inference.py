@@ -9,7 +9,7 @@ With `A = [1, X]` (n, r) of the kept columns, `G = A' diag(w) A` and `G^-1 = W'W
     CR3         V = (C-1)/C sum_c (b_-c - b)(b_-c - b)',  b_-c - b = -W' (I - A_c)^-1 s_c,  A_c = sum w z z'
 
 with the leverage `h = w |z|^2`. Classical ones come from moments; the others need residuals, so the
-rows are read once more (second moments do not hold fourth ones).
+rows are read once more (second moments do not hold fourth ones): robust.py.
 
 Sources: White, Econometrica 48 (1980) 817; MacKinnon, White, J. Econometrics 29 (1985) 305, HC1 to HC3;
 Liang, Zeger, Biometrika 73 (1986) 13, and Stata's small-sample factor for CR1; Bell, McCaffrey, Survey
@@ -18,25 +18,19 @@ Methodology 28 (2002) 169, and Hansen, arXiv:2209.02548, for the cluster jackkni
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from numbers import Real
 
 import numpy as np
-from numpy.typing import NDArray
 
-from leastwise import arrow
-from leastwise.errors import DataError, UsageError, listed, plural
+from leastwise.errors import UsageError, listed, plural
 from leastwise.moments import Moments
 from leastwise.numerics import Array
-from leastwise.recipe import Recipe
-from leastwise.rows.block import Rows, Slab
 from leastwise.solve import Solution
 
 ROBUST, CLUSTERED = ("HC0", "HC1", "HC2", "HC3"), ("CR0", "CR1", "CR3")
 KINDS = ("classical", *ROBUST, *CLUSTERED)
-MOST_NUMBERS = 64_000_000  # of matrices by cluster held at once (half a GB): beyond, further passes
 INTERCEPT = "(Intercept)"
 
 
@@ -46,7 +40,8 @@ class Inference:
 
     `terms` (r,) are the intercept, where there is one, and the kept columns; `coef`, `se` (k, r) and `cov`
     (k, r, r) belong to them. `df` are the degrees of freedom of t: n - r, or for clustered errors the
-    number of clusters less one. `kind` is one of "classical", "HC0" to "HC3", "CR0", "CR1", "CR3", "ridge".
+    number of clusters less one. `digits`: how many to expect of `se`. `kind` is one of "classical", "HC0"
+    to "HC3", "CR0", "CR1", "CR3", "ridge".
     """
 
     kind: str
@@ -57,6 +52,7 @@ class Inference:
     cov: Array
     df: float
     clusters: int = 0
+    digits: float = 15.0
 
     @cached_property
     def statistic(self) -> Array:
@@ -66,10 +62,10 @@ class Inference:
 
     @cached_property
     def p_value(self) -> Array:
-        """How often |t| would be as large if the coefficient were 0 (k, r), two-sided."""
+        """How often |t| would be as large if the coefficient were 0 (k, r), two-sided; nan for se 0."""
         from scipy.special import stdtr
 
-        return np.asarray(2 * stdtr(self.df, -np.abs(self.statistic)))
+        return np.where(self.se > 0, 2 * stdtr(self.df, -np.abs(self.statistic)), np.nan)
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence limits (k, r): `coef ± t se`."""
@@ -85,7 +81,7 @@ class Inference:
         for t in range(len(b)):
             V = self.cov[t, one:, one:]
             scale = np.sqrt(np.diagonal(V))
-            if q and (scale > 0).all() and (not self.clusters or self.clusters > q):
+            if q and (scale > 0).all() and _positive(V / np.outer(scale, scale)):
                 F[t] = (b[t] / scale) @ np.linalg.solve(V / np.outer(scale, scale), b[t] / scale) / q
         return F, np.asarray(fdtrc(q, self.df, F)) if q else F
 
@@ -103,13 +99,18 @@ class NoInference:
         return False
 
 
+def _positive(R: Array) -> bool:
+    """Whether a matrix of correlations is clearly positive definite: with few clusters it is not."""
+    return bool(np.linalg.eigvalsh(R)[0] > 1e-12 * len(R))
+
+
 def t_quantile(level: float, df: float) -> float:
     """How many standard errors a two-sided interval of this level reaches."""
     from scipy.special import stdtrit
 
-    if not isinstance(level, (int, float)) or isinstance(level, bool) or not 0 < level < 1:
-        raise UsageError(f"level={level!r} is no probability. Give one between 0 and 1, such as 0.95.")
-    return float(stdtrit(df, (1 + level) / 2))
+    if not isinstance(level, Real) or isinstance(level, bool) or not 0 < level < 1:
+        raise UsageError(f"{level!r} is no probability. Give one between 0 and 1, such as 0.95.")
+    return float(-stdtrit(df, (1 - float(level)) / 2))  # from below: 1 + level would lose digits
 
 
 # ---- from moments alone ----
@@ -139,14 +140,17 @@ def classical(solution: Solution, weight_kind: str) -> Inference | NoInference:
         return NoInference(reason)
     W, r = solution.root, len(solution.root)
     df = counted(solution, weight_kind) - r
-    variance = solution.rss / df
+    variance = solution.rss / df  # the unit of the weights cancels from it and W'W
     se = np.sqrt(np.outer(variance, (W**2).sum(axis=0)))
     cov = variance[:, None, None] * (W.T @ W)
-    return Inference("classical", terms_of(solution), solution.targets, coefficients(solution), se, cov, df)
+    names = terms_of(solution), solution.targets, coefficients(solution)
+    return Inference("classical", *names, se, cov, df, digits=solution.se_digits)
 
 
 def ridge(moments: Moments, alpha: float) -> Inference:
     """Ridge coefficients for `1/(2n) SSE + alpha |b|^2`, and the spread of their sampling: kind "ridge".
+
+    No fit asks for it yet: it is for the penalties to come.
 
     `b = (S + lambda I)^-1 S_xy`, lambda = 2 n alpha, `V = s^2 (S + lambda I)^-1 S (S + lambda I)^-1` with
     `s^2 = rss / (n - 1 - tr(2 H - H H'))`. They say how far the shrunken coefficients would move in other
@@ -179,13 +183,24 @@ AFTER_SELECTION = NoInference(
 )
 
 
+def residual_variance(solution: Solution, weight_kind: str) -> Array:
+    """`s^2` (k,): of a row of weight 1; for sampling weights, whose unit says nothing, of any row."""
+    df = counted(solution, weight_kind) - solution.rank - solution.fits_intercept
+    unit = solution.n / solution.weight if weight_kind == "sampling" else 1.0
+    return np.asarray(solution.rss * unit / df) if df > 0 else np.full(len(solution.rss), np.nan)
+
+
 def why_none(solution: Solution, weight_kind: str) -> str:
     """Why a solution has no standard errors; "" where it has."""
-    if solution.root is None:
+    if solution.root is None and solution.method == "min-norm":
         return "the coefficients are one of many solutions (rank='min-norm')"
-    df = counted(solution, weight_kind) - len(solution.root)
+    df = counted(solution, weight_kind) - solution.rank - solution.fits_intercept
     if df <= 0:
         return f"{plural(solution.n, 'row')} leave no degree of freedom beside the coefficients"
+    if (solution.rss_digits < 1).any() and solution.precision == "fast":
+        return "the residuals are below what fast moments carry; precision='exact' has them"
+    if solution.root is None:
+        return "the model file does not hold what they are made of (it would have given away rows)"
     return ""
 
 
@@ -203,9 +218,10 @@ def overall(solution: Solution, weight_kind: str, log_weight: float | None) -> d
     r = (solution.rank if solution.root is None else len(solution.root) - one) + one
     df, slopes, nan = n - r, r - one, np.full(k, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = solution.rss / df if df > 0 else nan
-        F = (solution.tss - solution.rss) / slopes / variance if slopes and df > 0 else nan
-        adjusted = 1 - variance / (solution.tss / (n - one)) if n > one else nan
+        variance = residual_variance(solution, weight_kind)
+        F = (solution.tss - solution.rss) / slopes / (solution.rss / df) if slopes and df > 0 else nan
+        F = np.where(solution.rss > 0, F, np.nan)
+        adjusted = 1 - (solution.rss / df) / (solution.tss / (n - one)) if df > 0 else nan
         ll = -n / 2 * (np.log(2 * np.pi * solution.rss / n) + 1)
     if log_weight is None or weight_kind == "sampling":
         ll = nan
@@ -241,197 +257,16 @@ def condition_indices(solution: Solution, squares: Array) -> Array:
     return np.sort(values / values.min())
 
 
-# ---- by a second pass over the rows ----
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """Some rows as a fit sees them: what every second pass begins with."""
-
-    Z: Array  # (n, r) whitened
-    residual: Array  # (n, k)
-    fitted: Array  # (n, k)
-    w: Array  # (n,) what the variance of a row is over; 1 with frequency weights
-    copies: Array  # (n,) how often a row was seen; 1 but with frequency weights
-    X: Array  # (n, p), gaps filled
-    labels: Any  # clusters, as text; None where not asked for
-
-    @cached_property
-    def leverage(self) -> Array:
-        """`h = w |z|^2` (n,)."""
-        return np.asarray(self.w * np.einsum("nr,nr->n", self.Z, self.Z))
-
-
-def whitened(solution: Solution, X: Array) -> Array:
-    """`z = W [1, x]` (n, r) of rows X (n, p), computed about the means: far columns lose no digits."""
-    if solution.root is None:
-        raise UsageError("The coefficients are one of many solutions. Leave out rank='min-norm'.")
-    if not solution.fits_intercept:
-        return np.asarray(X[:, solution.kept] @ solution.root.T)
-    about = X[:, solution.kept] - solution.mean[solution.kept]
-    first = np.full((len(X), 1), solution.root[0, 0])
-    return np.hstack([first, about @ solution.root[1:, 1:].T])
-
-
-def see(slab: Slab, recipe: Recipe, solution: Solution, fills: Array, cluster: str | None = None) -> Seen:
-    """The usable rows of a slab."""
-    block = recipe.block(slab)
-    X = np.array(block.X, np.float64)
-    gaps = np.isnan(X)
-    if gaps.any():
-        X = np.where(gaps, fills, X)
-    fitted = solution.predict(X)
-    ones = np.ones(block.n)
-    w = ones if block.w is None else block.w
-    w, copies = (ones, w) if recipe.weight_kind == "frequency" else (w, ones)
-    labels = None
-    if cluster is not None:
-        labels = slab.texts(cluster).take(arrow.numbers(block.rows - slab.first))
-        if labels.null_count:
-            raise DataError(
-                f"The cluster '{cluster}' is missing in {plural(labels.null_count, 'row')}. Every row "
-                "needs one. Fill it, or leave those rows out."
-            )
-    return Seen(whitened(solution, X), block.Y - fitted, fitted, w, copies, X, labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """The rows of a fit, to be read again: everything that is not in the moments comes through here."""
-
-    rows: Rows
-    recipe: Recipe
-    solution: Solution
-    fills: Array
-
-    @property
-    def n(self) -> float:
-        """How many observations the rows stand for."""
-        return counted(self.solution, self.recipe.weight_kind)
-
-    def reduce(
-        self, step: Callable[[Seen], Any], merge: Any, empty: Any, cluster: str | None = None
-    ) -> Any:
-        """`Rows.reduce` of a step on what is seen."""
-        kinds = dict(self.recipe.reads_all)
-        if cluster is not None:
-            kinds.setdefault(cluster, "text")
-        return self.rows.reduce(
-            lambda slab: step(see(slab, self.recipe, self.solution, self.fills, cluster)),
-            merge, empty, columns=kinds,
-        )  # fmt: skip
-
-
-def robust(again: Pass, kind: str) -> Inference:
-    """HC0 to HC3: right under any variances of the errors, given many rows."""
-    s = again.solution
-    k, r = len(s.targets), len(terms_of(s))
-    n = again.n
-
-    def step(seen: Seen) -> Array:
-        left = np.asarray(1 - seen.leverage)
-        if kind in ("HC2", "HC3") and (left < 1e-10).any():
-            raise DataError(
-                f"{kind} divides by 1 - leverage, and a row has leverage 1: the fit meets it whatever "
-                "its target is. Use HC1, or leave the column out that only that row has."
-            )
-        of_row = {"HC2": 1 / left, "HC3": 1 / left**2}
-        g = of_row.get(kind, np.full(len(left), n / (n - r) if kind == "HC1" else 1.0))
-        size = (seen.copies * seen.w**2 * g)[:, None] * seen.residual**2  # (n, k)
-        return np.stack([(seen.Z * size[:, [t]]).T @ seen.Z for t in range(k)])
-
-    middle = again.reduce(step, np.add, np.zeros((k, r, r)))
-    return _sandwich(s, kind, middle, n - r)
-
-
-def clustered(again: Pass, kind: str, cluster: str) -> Inference:
-    """CR0, CR1 or CR3: right under any dependence within clusters, given many of them."""
-    s = again.solution
-    r, k = len(terms_of(s)), len(s.targets)
-    labels, scores = _scores(again, cluster)
-    C = len(labels)
-    if C < 2:
-        raise DataError(f"Column '{cluster}' has {plural(C, 'cluster')}. Two or more are needed.")
-    if kind == "CR3":
-        scores = _jackknifed(again, cluster, labels, scores)
-        factor = (C - 1) / C
-    else:
-        factor = 1.0 if kind == "CR0" else C / (C - 1) * (again.n - 1) / (again.n - r)
-    middle = factor * np.stack([scores[:, t].T @ scores[:, t] for t in range(k)])
-    return _sandwich(s, kind, middle, C - 1, C)
-
-
-def _sandwich(s: Solution, kind: str, middle: Array, df: float, clusters: int = 0) -> Inference:
-    W = s.root
-    assert W is not None  # whitened() has said so before
-    cov = np.stack([W.T @ one @ W for one in middle])
-    se = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
-    return Inference(kind, terms_of(s), s.targets, coefficients(s), se, cov, df, clusters)
-
-
-def _scores(again: Pass, cluster: str) -> tuple[NDArray[Any], Array]:
-    """Clusters (C,) in order of their names, and `s_c` (C, k, r)."""
-    r, k = len(terms_of(again.solution)), len(again.solution.targets)
-    Part = tuple[NDArray[Any], Array]
-
-    def step(seen: Seen) -> Part:
-        each = ((seen.copies * seen.w)[:, None] * seen.residual)[:, :, None] * seen.Z[
-            :, None, :
-        ]  # (n, k, r)
-        return _by_label(np.array(seen.labels.to_pylist(), str), each)
-
-    def merge(a: Part, b: Part) -> Part:
-        return _by_label(np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]]))
-
-    empty = np.empty(0, "U1"), np.empty((0, k, r))
-    labels, scores = again.reduce(step, merge, empty, cluster)
-    return labels, scores
-
-
-def _texts(seen: Seen) -> NDArray[Any]:
-    return np.array(seen.labels.to_pylist(), str)
-
-
-def _by_label(labels: NDArray[Any], values: Array) -> tuple[NDArray[Any], Array]:
-    """Sums of `values` (n, ...) over equal labels (n,)."""
-    names, place = np.unique(labels, return_inverse=True)
-    total = np.zeros((len(names), *values.shape[1:]))
-    np.add.at(total, place, values)
-    return names, total
-
-
-def _jackknifed(again: Pass, cluster: str, labels: NDArray[Any], scores: Array) -> Array:
-    """`(I - A_c)^-1 s_c` (C, k, r): as many passes as the matrices of the clusters need."""
-    r = scores.shape[2]
-    at_once = max(1, MOST_NUMBERS // (r * r))
-    found = np.empty_like(scores)
-    for start in range(0, len(labels), at_once):
-        some = labels[start : start + at_once]
-
-        def step(seen: Seen, some: NDArray[Any] = some) -> Array:
-            total = np.zeros((len(some), r, r))
-            names = _texts(seen)
-            for label in np.unique(names):
-                place = int(np.searchsorted(some, label))
-                if place < len(some) and some[place] == label:
-                    here = names == label
-                    total[place] = ((seen.copies * seen.w)[here, None] * seen.Z[here]).T @ seen.Z[here]
-            return total
-
-        matrices = again.reduce(step, np.add, np.zeros((len(some), r, r)), cluster)
-        for i, A in enumerate(matrices):
-            if np.linalg.eigvalsh(A)[-1] > 1 - 1e-10:
-                raise DataError(
-                    f"CR3 leaves out one cluster of '{cluster}' after the other, and without "
-                    f"'{some[i]}' the columns depend on one another. Use CR1, or leave out the column "
-                    "that only that cluster has."
-                )
-            found[start + i] = np.linalg.solve(np.eye(r) - A, scores[start + i].T).T
-    return found
-
-
 def checked_kind(kind: str) -> str:
     """`kind` if it is a kind of standard errors."""
     if kind not in KINDS:
         raise UsageError(f"se={kind!r} is not known. It is one of {listed(KINDS, last='or')}.")
     return kind
+
+
+def cluster_is_number(cluster: str) -> str:
+    """What is said of clusters that a text file gives as numbers."""
+    return (
+        f"'{cluster}' names the clusters and is a numeric feature too: read as numbers, long names would "
+        f"run together. Leave it out of the features, or declare it: categorical=['{cluster}']."
+    )

@@ -42,6 +42,7 @@ from leastwise.rows.block import Slab, checked_weights
 from leastwise.rows.memory import paired
 
 FIRST = 2_000  # rows by which exact sums lay their grids
+SAME = ("names", "targets", "filled", "plan", "weight_kind")  # what moments that add up have in common
 EQUAL_DIGITS = 12  # to which `==` compares: what float64 sums of any order promise to agree in
 
 
@@ -68,6 +69,7 @@ class Moments:
     parts: tuple[Part, ...]
     filled: tuple[int, ...] = ()
     plan: Any = None  # how rows were dealt to folds (folds.FoldPlan); parts of different plans never add
+    weight_kind: str = ""  # what the weights mean (recipe.Recipe); "" where there are none
 
     # ---- making ----
 
@@ -101,8 +103,9 @@ class Moments:
         rows = paired(X, y)
         names, targets = rows.names[: -len(rows.targets)], rows.targets
         w = None if weight is None else checked_weights(np.asarray(weight, np.float64), rows.n or 0)
+        kind = "" if weight is None else "analytic"
         if not rows.n:
-            return cls.empty(names, targets)
+            return replace(cls.empty(names, targets), weight_kind=kind)
         shift = settled_shift(
             first_shift(
                 s.matrix(names), s.matrix(targets), None if w is None else w[s.first : s.first + s.n]
@@ -114,7 +117,7 @@ class Moments:
             part = None if w is None else w[slab.first : slab.first + slab.n]
             return cls.of_rows(names, targets, slab.matrix(names), slab.matrix(targets), part, shift)
 
-        return rows.reduce(step, operator.add, cls.empty(names, targets))
+        return replace(rows.reduce(step, operator.add, cls.empty(names, targets)), weight_kind=kind)
 
     @classmethod
     def _of_exactly(cls, X: Any, y: Any, weight: Any) -> Moments:
@@ -122,8 +125,9 @@ class Moments:
         names, targets = rows.names[: -len(rows.targets)], rows.targets
         w = None if weight is None else checked_weights(np.asarray(weight, np.float64), rows.n or 0)
         empty = cls.empty(names, targets, exact=True)
+        kind = "" if weight is None else "analytic"
         if not rows.n:
-            return empty
+            return replace(empty, weight_kind=kind)
 
         def numbers(slab: Slab) -> Numbers:
             part = None if w is None else w[slab.first : slab.first + slab.n]
@@ -135,7 +139,7 @@ class Moments:
         def step(slab: Slab) -> Moments:
             return cls.of_numbers(names, targets, numbers(slab), grids)
 
-        return rows.reduce(step, operator.add, empty).settled()
+        return replace(rows.reduce(step, operator.add, empty).settled(), weight_kind=kind)
 
     @classmethod
     def of_numbers(
@@ -212,9 +216,10 @@ class Moments:
                     f"Weight {other.weight:g} of {self.weight:g} cannot be taken away from rows that stay. "
                     "Take whole rows away."
                 )
-            return Moments.empty(
+            empty = Moments.empty(
                 self.names, self.targets, filled=self.filled, plan=self.plan, exact=self.exact
             )
+            return replace(empty, weight_kind=self.weight_kind)
         if other.n == 0:
             return self
         if self.exact != other.exact:
@@ -225,17 +230,12 @@ class Moments:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Moments):
             return NotImplemented
-        key = (self.names, self.targets, self.filled, self.plan, [p.n for p in self.parts])
-        if key != (
-            other.names,
-            other.targets,
-            other.filled,
-            other.plan,
-            [p.n for p in other.parts],
-        ):
+        if any(getattr(self, what) != getattr(other, what) for what in SAME):
+            return False
+        if [p.n for p in self.parts] != [p.n for p in other.parts]:
             return False
         if self.exact and other.exact:
-            pairs = zip(self.parts, other.parts, strict=True)
+            pairs = zip(self.parts, other.about(self.shift).parts, strict=True)
             return all(_same(a, b) for a, b in pairs)
         if self.n == 0:
             return True
@@ -363,7 +363,7 @@ class Moments:
             raise MomentsError(f"No rows have {what}. Add some first.")
 
     def _same_columns(self, other: Moments) -> None:
-        for what in ("names", "targets", "filled", "plan"):
+        for what in SAME:
             mine, theirs = getattr(self, what), getattr(other, what)
             if mine != theirs:
                 raise MomentsError(

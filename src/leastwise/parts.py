@@ -21,6 +21,7 @@ from leastwise.integers import BITS, Integers, exactly, moved, rounded_all
 from leastwise.numerics import Array, block_rows, gram, two_product
 
 Places = NDArray[np.intp]
+FAR = 2.0**-300  # weights so far from their unit are summed apart
 HUGE = 512 - BITS  # place of the digits of numbers whose squares leave float64
 
 
@@ -325,17 +326,25 @@ class Grids:
 
     columns: Grid
     weighted: Grid | None = None
+    unit: int = 0  # weights are taken in units of 2^unit: their products stay within float64
 
     @classmethod
     def of(cls, numbers: Numbers, rows: Any, *, every: bool = False, like: Grids | None = None) -> Grids:
         """Grids for rows like these, or for `every` one of them; with the places of others, if `like`."""
+        with np.errstate(all="ignore"):
+            return cls._of(numbers, rows, every, like)
+
+    @classmethod
+    def _of(cls, numbers: Numbers, rows: Any, every: bool, like: Grids | None) -> Grids:
         parts = [np.nan_to_num(part, posinf=0.0, neginf=0.0) for part in numbers.columns(rows)]
         columns = Grid.of(parts, every=every, place=like.columns.place if like else None)
         if numbers.w is None:
             return cls(columns)
-        weighted = _weighted(parts, numbers.w[rows], columns)
+        w = numbers.w[rows]
+        unit = like.unit if like else int(np.frexp(np.max(w, initial=0.0))[1])
+        weighted = _weighted(parts, np.ldexp(w, -unit), columns)
         place = like.weighted.place if like and like.weighted else None
-        return cls(columns, Grid.of(weighted, every=every, place=place))
+        return cls(columns, Grid.of(weighted, every=every, place=place), unit)
 
 
 def exact_part(numbers: Numbers, grids: Grids, rows: Any) -> Exact:
@@ -355,8 +364,8 @@ def exact_part(numbers: Numbers, grids: Grids, rows: Any) -> Exact:
         total = total.plus(moved(apart, np.add.outer(apart.grid, apart.grid), total.grid))
     if len(odd):
         raise DataError(
-            "The values of one column lie too far apart (by a factor of over 1e120) to be summed "
-            "exactly. Put the column in other units, or pass precision='fast'."
+            "The values of one column (or the weights) lie too far apart, by a factor of over 1e90, to be "
+            "summed exactly. Scale them, or pass precision='fast'."
         )
     n = len(numbers.X) if isinstance(rows, slice) else len(rows)
     return Exact(_counted(n, numbers.w, rows), total)
@@ -366,7 +375,7 @@ def _summed(numbers: Numbers, grids: Grids, rows: Any) -> tuple[Integers, NDArra
     """The sums over the rows that fit, and the places of those that do not."""
     _finite(np.where(grids.columns.place > HUGE, np.inf, 0.0))
     places = np.arange(len(numbers.X)) if isinstance(rows, slice) else np.asarray(rows)
-    sums, odd = Sums(grids.columns, grids.weighted), [places[:0]]
+    sums, odd = Sums(grids.columns, grids.weighted, grids.unit), [places[:0]]
     b = sums.block
     for start in range(0, len(places), b):
         here = slice(start, start + b) if isinstance(rows, slice) else places[start : start + b]
@@ -376,10 +385,12 @@ def _summed(numbers: Numbers, grids: Grids, rows: Any) -> tuple[Integers, NDArra
 
 def _add(sums: Sums, numbers: Numbers, grids: Grids, rows: Any) -> NDArray[np.bool_]:
     parts = numbers.columns(rows)
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite does not fit
+    with np.errstate(all="ignore"):  # what leaves float64 on the way does not fit
         if numbers.w is None:
             return sums.add(parts)
-        return sums.add(parts, _weighted(parts, numbers.w[rows], grids.columns))
+        w = np.ldexp(numbers.w[rows], -grids.unit)
+        far = (w != 0) & ~((w > FAR) & (w < 1 / FAR)) | ((w == 0) & (numbers.w[rows] != 0))
+        return sums.add(parts, _weighted(parts, np.where(far, 0.0, w), grids.columns), far)
 
 
 def _weighted(parts: Sequence[Array], w: Array, columns: Grid) -> list[Array]:

@@ -58,6 +58,9 @@ def predict_file(
             count += batch.num_rows
             missing += batch.column(added[0]).null_count
     told = [*rows.notes, f"{plural(count, 'row')} predicted"]
+    kind = getattr(fit.inference, "kind", "classical")
+    if reach is not None and kind != "classical":
+        told.append(f"low and high are by classical standard errors; the model's own are {kind}")
     if missing:
         told.append(f"{plural(missing, 'row')} of them could not be: a cell is missing")
     return told

@@ -174,6 +174,7 @@ class Recipe:
                         f"{did_you_mean(name, rows.names)}"
                     )
         taken = [*self.target, *_names(self.weight), *_names(self.sequence)]
+        taken += [name for name in _names(self.cluster) if name in taken]
         other = {*(self.features or ()), *self.drop}
         twice = sorted({n for n in taken if taken.count(n) > 1 or n in other})
         if twice:
@@ -336,9 +337,14 @@ class Recipe:
         return {**dict.fromkeys(_names(self.together), "text"), **self.reads, **kinds}
 
     @property
+    def named_groups(self) -> str | None:
+        """The column of rows that belong together, as the user named it: the group, or the clusters."""
+        return self.group or self.cluster
+
+    @property
     def together(self) -> str | None:
-        """The column whose equal values come into one fold: the group, or the sequence."""
-        return self.group or self.sequence
+        """The column whose equal values come into one fold: the group, the clusters, or the sequence."""
+        return self.named_groups or self.sequence
 
     def matrix(self, slab: Slab) -> tuple[NDArray[Any], Left]:
         """`X` (n, p) of a slab, NaN where a number is missing, and the rows that could not be filled."""

@@ -135,17 +135,18 @@ def _digest(header: str, tensors: Mapping[str, NDArray[Any]]) -> str:
 
 def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     s = fit.solution
-    tensors: Tensors = {} if s.root is None else {"root": s.root}
+    shared = _without_rows(fit.moments)
+    tensors: Tensors = {}
+    if s.root is not None and shared is not None:  # the root gives away what the moments would
+        tensors = {"root": s.root, "mean": s.mean}
     tensors |= {
         "coef": s.coef, "intercept": s.intercept, "kept": s.kept, "rss": s.rss, "tss": s.tss,
-        "rss_digits": s.rss_digits, "fills": fit.fills, "mean": s.mean,
+        "rss_digits": s.rss_digits, "fills": fit.fills,
     }  # fmt: skip
     header: dict[str, Any] = {
         "kind": "fit",
         "recipe": fit.recipe.to_dict(),
-        "options": {
-            k: getattr(fit.options, k) for k in ("intercept", "rank", "folds", "seed", "precision")
-        },
+        "options": {k: getattr(fit.options, k) for k in _OPTIONS},
         "solution": {k: getattr(s, k) for k in _SOLUTION},
         "tally": {
             "read": fit.tally.read,
@@ -159,12 +160,11 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
         "notes": list(fit.notes),
         "facts": fit.facts,
     }
-    shared = _without_rows(fit.moments)
     if shared is not None:
         header["moments"], more = _moments_parts(shared)
         tensors |= more
     header["scores"], more = _scores(fit)
-    header["inference"], errors = _inference(fit)
+    header["inference"], errors = _inference(fit, shared is not None)
     return header, tensors | more | errors
 
 
@@ -188,24 +188,26 @@ def _scores(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     return {"plan": scores.plan.to_dict()}, {f"scores.{name}": getattr(scores, name) for name in _SCORES}
 
 
-def _inference(fit: Fit) -> tuple[dict[str, Any], Tensors]:
-    """Standard errors that took the rows, which the file does not hold; others are made again."""
+def _inference(fit: Fit, shared: bool) -> tuple[dict[str, Any], Tensors]:
+    """The standard errors, as they were told: some took the rows, which the file does not hold.
+
+    Covariances go along where the moments do: rows of a small fit could be read off them.
+    """
     found = fit.inference
     if not isinstance(found, Inference):
         return {"reason": found.reason}, {}
-    said = {"kind": found.kind, "df": found.df, "clusters": found.clusters}
-    return said, {} if found.kind == "classical" else {"inference.se": found.se, "inference.cov": found.cov}
+    tensors: Tensors = {"inference.se": found.se} | ({"inference.cov": found.cov} if shared else {})
+    return {"kind": found.kind, "df": found.df, "clusters": found.clusters}, tensors
 
 
-def _read_inference(said: dict[str, Any], tensors: Tensors, s: Solution) -> Inference | NoInference | None:
-    """What was kept of them; None where they are made from the solution."""
+def _read_inference(said: dict[str, Any], tensors: Tensors, s: Solution) -> Inference | NoInference:
+    """What was kept of them; nan for covariances that were not."""
     if "reason" in said:
         return NoInference(said["reason"])
-    if said["kind"] == "classical":
-        return None
-    errors = tensors["inference.se"], tensors["inference.cov"]
+    se = tensors["inference.se"]
+    cov = tensors.get("inference.cov", np.full((*se.shape, se.shape[1]), np.nan))
     return Inference(
-        said["kind"], terms_of(s), s.targets, coefficients(s), *errors, said["df"], said["clusters"]
+        said["kind"], terms_of(s), s.targets, coefficients(s), se, cov, said["df"], said["clusters"]
     )
 
 
@@ -232,13 +234,14 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
         k: tuple(v) if isinstance(v, list) else v for k, v in header["solution"].items()
     }
     arrays: dict[str, Any] = {
-        k: tensors[k] for k in ("coef", "intercept", "kept", "rss", "tss", "rss_digits", "mean")
+        k: tensors[k] for k in ("coef", "intercept", "kept", "rss", "tss", "rss_digits")
     }
+    arrays |= {k: tensors[k] for k in ("root", "mean") if k in tensors}
     moments = _read_moments(header["moments"], tensors) if "moments" in header else None
     fit = Fit(
         Recipe.from_dict(header["recipe"]),
         Options(**header["options"]),
-        Solution(**said, **arrays, root=tensors.get("root")),
+        Solution(**said, **arrays),
         Tally(**header["tally"]),
         header["source"],
         moments,
@@ -248,9 +251,7 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
         columns=tuple(header["columns"]),
         stacked=header["stacked"],
     )
-    errors = _read_inference(header["inference"], tensors, fit.solution)
-    if errors is not None:
-        fit.__dict__["inference"] = errors
+    fit.__dict__["inference"] = _read_inference(header["inference"], tensors, fit.solution)
     fit.__dict__["validation"] = _read_scores(header["scores"], tensors)
     fit.__dict__["facts"] = header["facts"]  # as they were told when the rows were at hand
     return fit
@@ -273,15 +274,16 @@ def _moments_parts(moments: Moments) -> tuple[dict[str, Any], Tensors]:
         "names": list(moments.names),
         "targets": list(moments.targets),
         "filled": list(moments.filled),
+        "weight_kind": moments.weight_kind,
         "plan": moments.plan.to_dict() if moments.plan is not None else None,
         "counts": [part.n for part in moments.parts],
-        "low": [part.integers.low for part in moments.parts if isinstance(part, Exact)],
+        "low": [part.integers.low for part in moments.settled().parts if isinstance(part, Exact)],
     }
     tensors: Tensors = {"moments.shift": moments.shift}
     for f, part in enumerate(moments.settled().parts):
         if isinstance(part, Exact):
             upper = np.triu_indices(part.integers.limbs.shape[1])
-            tensors[f"moments.limbs.{f}"] = part.integers.limbs[:, *upper]
+            tensors[f"moments.limbs.{f}"] = part.integers.limbs[:, *upper].astype(np.int32)  # 23 bits
             continue
         tensors[f"moments.size.{f}"] = part.size
         if isinstance(part, Thin):
@@ -313,6 +315,7 @@ def _read_moments(said: dict[str, Any], tensors: Tensors) -> Moments:
         tuple(parts),
         tuple(said["filled"]),
         FoldPlan(**said["plan"]) if said["plan"] is not None else None,
+        said["weight_kind"],
     )
 
 

@@ -104,7 +104,8 @@ def poly(column: str, degree: int) -> Poly:
         raise UsageError(f"poly({column!r}, ...) names no column. The first argument is a column's name.")
     if isinstance(degree, bool) or not isinstance(degree, int) or not 1 <= degree <= MOST_POWERS:
         raise UsageError(
-            f"poly({column!r}, {degree!r}) has no degree. A whole number from 1 to {MOST_POWERS} is one."
+            f"The degree of the powers of {column!r} is {degree!r}. It must be a whole number from 1 to "
+            f"{MOST_POWERS}. Give one."
         )
     return Poly(column, degree)
 

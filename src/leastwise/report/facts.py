@@ -18,8 +18,8 @@ from leastwise.folds import Validation
 from leastwise.inference import INTERCEPT, Inference, inflation, overall, t_quantile, terms_of
 from leastwise.moments import Moments
 from leastwise.recipe import Recipe
-from leastwise.solve import Solution
-from leastwise.terms import Date, Levels, Sequence
+from leastwise.solve import ENOUGH, Solution
+from leastwise.terms import Date, Levels, Poly, Sequence
 
 SCHEMA = 1
 SECOND_PASS_ROWS = 200_000  # up to here mae and Spearman are taken unasked
@@ -109,7 +109,8 @@ def _errors(fit: Any) -> dict[str, Any]:
         return {"kind": None, "reason": errors.reason}
     by = fit.recipe.cluster or fit.recipe.group
     clusters = {"clusters": errors.clusters, "by": by} if errors.clusters else {}
-    return {"kind": errors.kind, "level": LEVEL, "df": errors.df, **clusters}
+    said = {"kind": errors.kind, "level": LEVEL, "df": errors.df, **clusters}
+    return said | ({"digits": round(errors.digits, 1)} if errors.digits < ENOUGH else {})
 
 
 def coefficient_table(fit: Any, level: float = LEVEL) -> dict[str, list[Any]]:
@@ -199,7 +200,7 @@ def _validation(fit: Any) -> dict[str, Any]:
     said: dict[str, Any] = {
         "folds": scores.k,
         "plan": scores.plan.to_dict(),
-        "kin": fit.recipe.group is None and fit.recipe.sequence is not None,
+        "kin": fit.recipe.named_groups is None and fit.recipe.sequence is not None,
         "n": _plain(scores.n),
         "left_out": _plain(scores.left_out),
     }
@@ -258,6 +259,8 @@ def scikit_learn(recipe: Recipe, solution: Solution) -> str:
     steps = []
     if any(isinstance(t, Levels) for t in recipe.terms):
         steps.append("OneHotEncoder(drop='first') on the columns of levels")
+    if any(isinstance(t, Poly) for t in recipe.terms):
+        steps.append("PolynomialFeatures on the columns of powers (to the digits that float64 leaves)")
     if any(isinstance(t, Date) for t in recipe.terms):
         steps.append("dates as days since 1970")
     if recipe.filled:

@@ -80,6 +80,7 @@ def _tests(row: Mapping[str, Any]) -> list[str]:
     if row["status"] != "used":
         return [""] * 5
     t = "n/a" if row["statistic"] is None else f"{row['statistic']:,.2f}"
+    t = f"{row['statistic']:.3e}" if len(t) > 11 else t
     limits = number(row["conf_low"]), number(row["conf_high"])
     return [number(row["std_error"]), t, probability(row["p_value"]), *limits]
 
@@ -180,7 +181,7 @@ def _found(facts: Mapping[str, Any]) -> str:
     found = facts["solution"]
     lines = [
         f"solved   {found['method']}, precision {found['precision']}: {found['outcome']}; condition "
-        f"{found['condition']:.3g}, at least {found['digits']:.0f} digits expected",
+        f"{found['condition']:.3g}, {_digits(found)}",
     ]
     if found["dropped"]:
         lines.append(f"dropped  {_some(found['dropped'])}: combinations of columns before them")
@@ -190,6 +191,16 @@ def _found(facts: Mapping[str, Any]) -> str:
     lines.append(f"loss     {facts['model']['loss']} = {_both(found['mse'])}")
     lines.append(f"same as  {facts['scikit_learn']}")
     return "\n".join(lines)
+
+
+def _digits(found: Mapping[str, Any]) -> str:
+    """How many digits can be expected, of what can be trusted least."""
+    least = {name: found[name] for name in ("digits", "se_digits", "rss_digits")}
+    of = {"digits": "coefficients", "se_digits": "standard errors", "rss_digits": "residuals"}
+    worst = min(least, key=lambda name: float(least[name]))
+    if least[worst] >= 9:
+        return f"at least {least[worst]:.0f} digits expected"
+    return f"{least[worst]:.0f} digits expected of the {of[worst]}"
 
 
 KINDS = {
@@ -207,6 +218,8 @@ def how_sure(facts: Mapping[str, Any]) -> str:
     text = f"standard errors {KINDS[errors['kind']]}"
     if "clusters" in errors:
         text += f" by {errors['clusters']:,} clusters of '{errors['by']}'"
+    if "digits" in errors:
+        text += f" (to about {errors['digits']:.0f} digits: the columns nearly depend on one another)"
     if facts["model"]["filled"]:
         text += ", filled cells counted as if they had been measured"
     text += f", t with {errors['df']:,.0f} degrees of freedom; residual SD {_both(found['sigma'])}"

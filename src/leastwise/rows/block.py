@@ -139,7 +139,10 @@ def to_numbers(column: pa.Array, name: str) -> NDArray[Any]:
     """The Arrow column `name` as real numbers (n,), NaN where null; a view where that can be."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
+    if pa.types.is_decimal(column.type):
+        column = pc.cast(column, pa.string())  # Arrow's own way to float64 is off by a last place
+        column = pc.cast(column, pa.float64())
+    if pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.float64(), safe=False)
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan)
@@ -161,7 +164,7 @@ def to_texts(column: pa.Array, name: str) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):
-        found = arrow.values(column)
+        found = arrow.values(column) + 0.0  # -0.0 is 0.0
         column = arrow.numbers(found, np.isnan(found))
     try:
         return pc.cast(column, pa.string()) if column.type != pa.string() else column

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from leastwise import arrow
 from leastwise.numerics import Array, two_product, two_sum
 
+MOST_DIGITS = 38  # of a decimal of 128 bits
 MOST_PLACES = 22  # 10^22 is the largest power of ten that a float64 holds exactly
 
 
@@ -29,26 +30,43 @@ def text_parts(texts: pa.Array) -> tuple[Array, Array]:
     """
     trimmed = pc.utf8_trim_whitespace(texts)
     high = np.array(arrow.values(pc.cast(trimmed, pa.float64())), np.float64)
-    point = np.nan_to_num(arrow.values(pc.find_substring(trimmed, ".")))
-    behind = np.nan_to_num(arrow.values(pc.utf8_length(trimmed))) - point - 1
-    places = int(behind[point >= 0].max(initial=0))
-    try:
-        decimals = pc.cast(trimmed, pa.decimal128(38, min(max(places, 0), MOST_PLACES)))
-    except pa.ArrowInvalid:  # more digits than 38, or nan, or inf
-        return high, _one_by_one(trimmed, high)
-    return high, beyond_decimal(decimals, high)
+    low = np.zeros(len(high))
+    fits, places = _that_fit(trimmed)
+    if fits.any():
+        chosen = trimmed.filter(arrow.numbers(fits))
+        low[fits] = beyond_decimal(pc.cast(chosen, pa.decimal128(MOST_DIGITS, places)), high[fits])
+    for i in np.flatnonzero(~fits):  # with exponents, or of very many digits
+        text, near = trimmed[int(i)].as_py(), float(high[i])
+        if text is not None and isfinite(near) and near != 0:  # what vanishes in float64 is 0
+            low[i] = float(Fraction(text) - Fraction(near))
+    return high, low
+
+
+def _that_fit(texts: pa.Array) -> tuple[NDArray[np.bool_], int]:
+    """The cells (n,) that decimals of 128 bits hold at one scale, and that scale."""
+    plain = np.nan_to_num(arrow.values(pc.match_substring_regex(texts, r"^[+-]?[0-9]*\.?[0-9]*$"))) != 0
+    point = np.nan_to_num(arrow.values(pc.find_substring(texts, ".")), nan=-1.0)
+    length = np.nan_to_num(arrow.values(pc.utf8_length(texts)))
+    behind = np.where(point >= 0, length - point - 1, 0)
+    before = np.where(point >= 0, point, length)
+    fits = plain & (behind <= MOST_PLACES)
+    places = int(behind[fits].max(initial=0))
+    return fits & (before + places < MOST_DIGITS), places
 
 
 def beyond_decimal(decimals: pa.Array, high: Array) -> Array:
     """What the nearest float64 `high` (n,) leaves out of 128-bit decimals; 0 where one is null."""
     words = np.frombuffer(decimals.buffers()[1], np.int64)[2 * decimals.offset :][: 2 * len(decimals)]
     upper, lower = words[1::2], words[::2].view(np.uint64)
-    value, more = two_sum(
-        np.asarray(upper * 2.0**64, np.float64), np.asarray(lower >> np.uint64(32), np.float64) * 2.0**32
-    )
-    value, last = two_sum(value, np.asarray(lower & np.uint64(0xFFFFFFFF), np.float64))
-    near, error = two_product(np.nan_to_num(high), np.float64(10.0**decimals.type.scale))
-    low = ((value - near) + ((more + last) - error)) / 10.0**decimals.type.scale
+    half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
+    quarters = upper >> 32, upper & 0xFFFFFFFF, lower >> half, lower & mask
+    value, rest = np.zeros(len(upper)), np.zeros(len(upper))
+    for quarter, exponent in zip(quarters, (96, 64, 32, 0), strict=True):
+        value, error = two_sum(value, np.asarray(quarter, np.float64) * 2.0**exponent)
+        rest = rest + error
+    unit = 10.0**decimals.type.scale
+    near, error = two_product(np.nan_to_num(high), np.float64(unit))
+    low = ((value - near) + (rest - error)) / unit
     return np.where(np.isfinite(high), low, 0.0)
 
 
@@ -88,12 +106,3 @@ def _long(column: pa.Array) -> Array | None:
     found = np.zeros(len(column))
     found[~arrow.nulls(column)] = low
     return found
-
-
-def _one_by_one(texts: pa.Array, high: Array) -> Array:
-    """The slow way, for numbers of any length and with exponents."""
-    low = np.zeros(len(high))
-    for i, (text, near) in enumerate(zip(texts.to_pylist(), high.tolist(), strict=True)):
-        if text is not None and isfinite(near):
-            low[i] = float(Fraction(text) - Fraction(near))
-    return low

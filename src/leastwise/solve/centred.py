@@ -41,6 +41,12 @@ class Centred:
         """The relative rounding of an entry of S, or of the rows where they are at hand."""
         return unit_of(0 if len(self.rows) else self.m.n)
 
+    @property
+    def far_mean(self) -> Array:
+        """The means (2, p + k), each as a float64 and what it leaves out."""
+        away = self.m.sums[1:] / self.weight  # from the shift, of which it loses nothing
+        return np.stack([self.mean, (self.m.shift - self.mean) + away])
+
     def intercept_error(self, error: Array, columns: NDArray[np.intp], raw: Array) -> tuple[Array, Array]:
         """The `error` (k,) of the intercept with that of rounded means, and what it is measured by:
         the intercept, or the deviation of the target where that is larger.

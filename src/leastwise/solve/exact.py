@@ -100,7 +100,7 @@ def _solution(c: Centred, columns: NDArray[np.intp], found: Found, rule: Rank, r
         c.m.names, c.m.targets, coef, intercept, kept, found.rank, dropped, constant, found.method, "fast",
         found.condition, found.digits, c.m.n, c.weight, found.rss, c.square[p:], found.rss_digits,
         c.intercept, _root(c, columns, found) if root else None, found.se_digits,
-        c.mean[:p],
+        c.far_mean,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ NEAR = 100  # a pivot below 2^-100 = (8 u)^2 of its column is rounding
 START = 256  # bits of the fixed point at first
 MOST = 8_192  # bits at last
 SURE = 60  # bits of a coefficient that must be certain
+NOTHING = 196  # residuals below 2^-196 of the target, squared, are what is left of decimals
 ZERO = 140  # what is below 2^-140 of the largest unknown is 0: no rounding of data is so small
 
 
@@ -55,9 +56,9 @@ def solved(G: Ints, exponent: int, k: int, one: int, root: bool) -> Answer:
     `one` is 1 where the first column is the intercept's. Raises RankError where 8,192 bits do not
     make the coefficients certain.
     """
-    factor, coef = certain(factored(G, k))
+    factor, coef, rss = certain(factored(G, k), exponent)
     return Answer(
-        factor.kept, coef, factor.rss(exponent), factor.root(exponent) if root else None,
+        factor.kept, coef, rss, factor.root(exponent) if root else None,
         factor.combination(one), factor.condition(one),
     )  # fmt: skip
 
@@ -96,13 +97,15 @@ class Factor:
             y[i] = y[i] - ((L[i, :i] @ y[:i]) >> self.bits)
         return self.back((y << self.bits) // self.d[:, None])
 
-    def rss(self, exponent: int) -> Array:
-        """What the columns leave of each target (k,), of a matrix that was times `2^exponent`."""
+    def rss(self, x: Ints, exponent: int) -> Array:
+        """The squared residuals (k,) of `x` (r, k), in units of 2^(-2 bits): every product is exact."""
+        square = self.A[np.ix_(self.kept, self.kept)]
         found = []
-        for t in range(self.c, len(self.A)):
-            left = self.A[t, t] - ((self.U[t] @ self.L[t]) >> self.bits)
-            left = 0 if (left << (self.bits - 60)) <= self.A[t, t] else left
-            found.append(rounded(left, exponent + 2 * int(self.shift[t]) - self.bits))
+        for t in range(self.k):
+            s, whole = self.A[self.kept, self.c + t], self.A[self.c + t, self.c + t] << (4 * self.bits)
+            left = whole - ((s @ x[:, t]) << (2 * self.bits + 1)) + x[:, t] @ (square @ x[:, t])
+            left = 0 if left << NOTHING <= whole else left
+            found.append(rounded(left, exponent + 2 * int(self.shift[self.c + t]) - 5 * self.bits))
         return np.array(found)
 
     def root(self, exponent: int) -> Array:
@@ -119,7 +122,8 @@ class Factor:
         pivot = np.sqrt(rounded_all(self.d, -self.bits))
         half, odd = divmod(exponent, 2)
         scale = -self.shift[self.kept] - half
-        return np.ldexp(rounded_all(M, -self.bits) / (pivot[:, None] * 2 ** (odd / 2)), scale)
+        with np.errstate(over="ignore"):  # of columns near the smallest float64 it leaves the range
+            return np.ldexp(rounded_all(M, -self.bits) / (pivot[:, None] * 2 ** (odd / 2)), scale)
 
     def condition(self, one: int) -> float:
         """2-norm condition of the kept columns without the first `one`, in unit length; 1 of none."""
@@ -156,24 +160,29 @@ def factored(G: Ints, k: int, bits: int = START) -> Factor:
             kept.append(j)
     r = len(kept)
     d = U[kept, np.arange(r)]
+    # small pivots enlarge what was cut off by their inverse: there must be bits to spare for all of them
+    small = [int(A[j, j] // pivot).bit_length() for j, pivot in zip(kept, d, strict=True)]
+    needed = NEAR + 60 + sum(s for s in small if s > 10)
+    if needed > bits:
+        return factored(G, k, needed + START)
     return Factor(A, k, bits, shift, np.array(kept, np.intp), L[:, :r], U[:, :r], d)
 
 
-def certain(factor: Factor) -> tuple[Factor, Array]:
-    """Coefficients (k, r) of the kept columns, each the nearest float64, and the factor that gave them.
+def certain(factor: Factor, exponent: int) -> tuple[Factor, Array, Array]:
+    """The factor, the coefficients (k, r) of the kept columns, each the nearest float64, and rss (k,).
 
     Raises RankError where 8,192 bits do not make them certain.
     """
     x, sure = _refined(factor)
     if sure:
         up = factor.shift[factor.c :][:, None] - factor.shift[factor.kept]  # (k, r)
-        exponent = up - 2 * factor.bits
-        found = [rounded(v, int(e)) for v, e in zip(x.T.ravel(), exponent.ravel(), strict=True)]
-        return factor, np.array(found, np.float64).reshape(exponent.shape)
+        places = up - 2 * factor.bits
+        found = [rounded(v, int(e)) for v, e in zip(x.T.ravel(), places.ravel(), strict=True)]
+        return factor, np.array(found, np.float64).reshape(places.shape), factor.rss(x, exponent)
     if factor.bits >= MOST:  # pragma: no cover  # pivots above 2^-100 leave no such matrix that was found
         raise RankError("The columns nearly depend on one another: no digit is certain. Remove some.")
     G = factor.A >> (factor.bits - np.add.outer(factor.shift, factor.shift)).astype(object)
-    return certain(factored(G, factor.k, 2 * factor.bits))
+    return certain(factored(G, factor.k, 2 * factor.bits), exponent)
 
 
 def _refined(factor: Factor) -> tuple[Ints, bool]:

@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.integers import rounded, rounded_all
+from leastwise.integers import exactly, rounded, rounded_all
 from leastwise.numerics import EPS, Array
 from leastwise.solve.centred import digits_left
-from leastwise.solve.factor import Answer, Ints
+from leastwise.solve.factor import NEAR, NOTHING, Answer, Ints
 
 MANY = 100  # columns from which this is faster than long integers throughout
 LEADS = 1e10  # condition of the correlations up to which a float64 factor leads
@@ -42,6 +42,8 @@ def guided(G: Ints, exponent: int, k: int, one: int) -> Answer | None:
     se_digits = float(digits_left(error.max(), 1.0))
     if size > LEADS or se_digits < SE_DIGITS:
         return None
+    if one and _near(G, S, np.diagonal(R_inverse)):
+        return None
     bits = max(256, 2 * int(shift.max()))
     A = S << (bits - np.add.outer(shift, shift)).astype(object)
     lead = R_inverse / np.outer(d, d)
@@ -62,6 +64,13 @@ def guided(G: Ints, exponent: int, k: int, one: int) -> Answer | None:
         np.arange(c + one), coef, rss, root, np.empty((c, 0)), float(np.sqrt(size)), "guided integers",
         se_digits,
     )  # fmt: skip
+
+
+def _near(G: Ints, S: Ints, inflated: Array) -> bool:
+    """Whether a column's distance to the span of all others comes near 8 u of its own length."""
+    lengths = ((G[1 + j, 1 + j] * G[0, 0], S[j, j]) for j in range(len(inflated)))
+    far = zip(lengths, inflated, strict=True)
+    return any((square << (NEAR - 10)) <= length * int(1 + v) for (length, square), v in far)
 
 
 def _scaled(S: Ints, shift: NDArray[np.int64]) -> Array:
@@ -87,7 +96,8 @@ def _refined(A: Ints, s: Ints, lead: Array, bits: int) -> Ints | None:
     x = np.zeros(len(s), object)
     for _ in range(STEPS):
         left = rounded_all((s << bits) - A @ x, -2 * bits)
-        step = np.array([int(v) for v in np.ldexp(lead @ left, bits)], object)
+        whole, exponent = exactly(lead @ left)
+        step = whole << (bits + exponent) if bits + exponent >= 0 else whole >> -(bits + exponent)
         x = x + step
         size = max(map(abs, x))
         near = (abs(e) << SURE <= abs(v) or abs(e) << ZERO <= size for e, v in zip(step, x, strict=True))
@@ -102,7 +112,7 @@ def _left(
     """The residual sum of squares of `x`: every product exact."""
     s, whole = A[:c, c + t], A[c + t, c + t] << (2 * bits)
     total = whole - ((s @ x) << (bits + 1)) + x @ (A[:c, :c] @ x)
-    total = 0 if total << (bits // 2) <= whole else total
+    total = 0 if total << NOTHING <= whole else total
     below = G[0, 0] if one else 1
     extra = below.bit_length() + 64
     return rounded((total << extra) // below, exponent + 2 * shift - 3 * bits - extra)

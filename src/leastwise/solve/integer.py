@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from leastwise.errors import RankError
 from leastwise.integers import exactly, rounded
 from leastwise.moments import Moments
-from leastwise.numerics import Array
+from leastwise.numerics import EPS, Array
 from leastwise.parts import Exact
+from leastwise.solve.centred import digits_left
 from leastwise.solve.factor import NEAR, solved
 from leastwise.solve.guided import MANY, guided
 from leastwise.solve.primal import shortest
@@ -41,6 +42,7 @@ def least_squares(
     dropped, idle = tuple(names[np.delete(columns, kept)]), tuple(names[constant])
     if rule == "error" and (dropped or idle):
         raise RankError(rank_message(dropped, idle, moments.n))
+    digits = DIGITS
     coef, used, method = np.zeros((k, p)), np.zeros(p, bool), answer.method
     coef[:, columns[kept]], used[columns[kept]] = answer.coef[:, one:], True
     offset = answer.coef[:, 0] if intercept else np.zeros(k)
@@ -48,13 +50,28 @@ def least_squares(
         raw = shortest(coef[:, columns].T, used[columns], answer.combination, np.ones(len(columns)))
         coef[:, columns], used[columns], dropped, method = raw.T, True, (), "min-norm"
         offset = _offset(G, coef) if intercept else offset
+        inner = np.eye(len(kept)) + answer.combination @ answer.combination.T
+        digits = float(digits_left(8 * EPS * np.linalg.cond(inner)))
+        _check_shortest(moments, coef, offset, answer.rss)
     tss = [_ratio(*_about(G, 1 + p + t, intercept), exponent) for t in range(k)]
     return Solution(
         moments.names, moments.targets, coef, offset, used, len(kept), dropped, idle, method, "exact",
-        answer.condition, DIGITS, moments.n, rounded(G[0, 0], exponent), answer.rss, np.array(tss),
+        answer.condition, digits, moments.n, rounded(G[0, 0], exponent), answer.rss, np.array(tss),
         np.full(k, DIGITS), intercept, answer.root if method != "min-norm" else None, answer.se_digits,
-        np.array([_ratio(G[0, 1 + j], G[0, 0], 0) for j in range(p)]),
+        _means(G),
     )  # fmt: skip
+
+
+def _check_shortest(moments: Moments, coef: Array, offset: Array, rss: Array) -> None:
+    """The shortest solution is found in float64: it must meet the targets as well as any."""
+    G, exponent = _ints(moments)
+    p = len(moments.names)
+    square = np.array([rounded(G[1 + p + t, 1 + p + t], exponent) for t in range(len(rss))])
+    if (squared_error(moments, coef, offset) > (1 + 1e-6) * rss + 1e-16 * square).any():
+        raise RankError(
+            "The shortest of all solutions has no digit in float64: the units of the columns are too far "
+            "apart. Scale the columns, or pass rank='drop'."
+        )
 
 
 def squared_error(moments: Moments, coef: Array, intercept: Array) -> Array:
@@ -70,7 +87,7 @@ def squared_error(moments: Moments, coef: Array, intercept: Array) -> Array:
 
 
 def _ints(moments: Moments) -> tuple[Ints, int]:
-    whole = moments.whole
+    whole = moments.about(np.zeros_like(moments.shift)).whole
     if not isinstance(whole, Exact):  # pragma: no cover  # exact.py asks before it comes here
         raise TypeError("exact moments are needed")
     return whole.ints
@@ -94,12 +111,23 @@ def _ratio(above: int, below: int, exponent: int) -> float:
     return rounded((above << extra) // below, exponent - extra)
 
 
+def _means(G: Ints) -> Array:
+    """Means of all columns but the first (2, p + k), each as a float64 and what it leaves out."""
+    high = [_ratio(total, G[0, 0], 0) for total in G[0, 1:]]
+    low = []
+    for total, near in zip(G[0, 1:], high, strict=True):
+        above, below = near.as_integer_ratio()
+        low.append(_ratio(total * below - above * G[0, 0], G[0, 0] * below, 0))
+    return np.array([high, low])
+
+
 def _offset(G: Ints, coef: Array) -> Array:
     """The intercepts (k,) that go with `coef` (k, p): means that lie on the line."""
     k, p = coef.shape
     found = []
     for t in range(k):
         b, scale = exactly(coef[t])
-        above = (G[0, 1 + p + t] << -scale) - G[0, 1 : 1 + p] @ b if scale <= 0 else 0
-        found.append(_ratio(above, G[0, 0], scale))
+        up, down = max(scale, 0), max(-scale, 0)
+        above = (G[0, 1 + p + t] << down) - ((G[0, 1 : 1 + p] @ b) << up)
+        found.append(_ratio(above, G[0, 0], -down))
     return np.array(found)

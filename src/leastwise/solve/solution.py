@@ -32,7 +32,8 @@ class Solution:
     close that the residuals are below what moments can carry. `root` (r, r) is a lower triangular W,
     columns [1] and the kept ones, with `W'W` the inverse of their sums of products: what standard
     errors are made of, None where the solution is not the only one; `se_digits` how many digits of
-    the worst standard error can be expected. `mean` (p,): weighted means of the features.
+    the worst standard error can be expected. `mean` (2, p + k): weighted means of
+    features and targets, each as a float64 and what it leaves out.
     """
 
     names: tuple[str, ...]
@@ -55,7 +56,7 @@ class Solution:
     fits_intercept: bool = True
     root: Array | None = field(default=None, repr=False)
     se_digits: float = 15.0
-    mean: Array = field(default_factory=lambda: np.empty(0), repr=False)
+    mean: Array = field(default_factory=lambda: np.empty((2, 0)), repr=False)
 
     def __post_init__(self) -> None:
         for values in (self.coef, self.intercept, self.kept, self.rss, self.tss, self.rss_digits):
