@@ -6,8 +6,7 @@ computation keeps or 11 digits, whichever is more, and never more than 13. So no
 1e-10 where the program printed 11 good digits. Every quantity is asked of precision="auto" (integers,
 on data this small) and of precision="fast" too; the two sets in `FAST` are asked for fewer digits there.
 
-Below stand the diagnostics for which nothing was printed, with SciPy beside them. What is known to be
-wrong is marked xfail with what is wrong.
+Below stand the diagnostics for which nothing was printed, with SciPy beside them.
 
 No feature of ours, so not listed: two-way clusters (`grunfeld_twoway`, `grunfeld_twoway_small`), the
 jackknife about its own mean (`crjk`), White's test, Goldfeld-Quandt, Breusch-Godfrey, likelihood-ratio

@@ -182,6 +182,15 @@ def test_long_integers_keep_their_last_digits():
     assert fit.solution.r2[0] == 1.0
 
 
+def test_long_integers_are_never_rounded_unasked():
+    t = 1_700_000_000_000_000_000 + np.arange(200_000, dtype=np.int64) * 7
+    y = 2.0 * np.arange(200_000) + np.random.default_rng(SEED).normal(size=200_000)
+    for source in ((np.column_stack([t, -t // 3]), y), pa.table({"t": t, "u": -t // 3, "y": y})):
+        fit = lw.fit(source, None if isinstance(source, tuple) else "y", folds=0)
+        assert fit.solution.precision == "exact"
+        assert any("whole numbers that float64 would round" in note for note in fit.notes)
+
+
 # ---- powers ----
 
 

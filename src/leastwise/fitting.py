@@ -38,7 +38,7 @@ from leastwise.rows import Rows, Slab, open_rows
 from leastwise.rows.block import Block
 from leastwise.sequences import clean, relatives
 from leastwise.solve import Solution, doubtful, least_squares
-from leastwise.terms import Number
+from leastwise.terms import Number, Poly
 
 MOST_FOLDS = 1_000
 FEW = 100  # rows up to which folds by hash would come out uneven, or empty
@@ -78,9 +78,12 @@ def fit(
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
     checks.standard_errors(rows, asked, chosen)
     plan, unscored = _plan(rows, asked, chosen, alone=True)
-    exact = chosen.precision == "exact" or (chosen.precision == "auto" and _is_small(rows, asked))
+    long = _long_integers(rows, asked) if chosen.precision == "auto" else ""
+    exact = (
+        chosen.precision == "exact" or bool(long) or (chosen.precision == "auto" and _is_small(rows, asked))
+    )
     moments, tally, solution = _solved(rows, asked, chosen, plan, exact=exact)
-    told: list[str] = []
+    told = [long] if long else []
     if chosen.precision == "fast" and (doubt := doubtful(solution)):
         told = [f"fast moments leave {doubt}; precision='auto' would have read the rows again"]
     if not exact and chosen.precision == "auto" and (doubt := doubtful(solution)):
@@ -175,6 +178,20 @@ def _is_small(rows: Rows, recipe: Recipe) -> bool:
         if n * q > SMALL:
             return False
     return True
+
+
+def _long_integers(rows: Rows, recipe: Recipe) -> str:
+    """What is told of whole numbers that float64 would round; "" where there are none in the first rows."""
+    if len(recipe.names) > checks.MOST_COLUMNS:
+        return ""
+    numbers = [t.column for t in recipe.terms if isinstance(t, (Number, Poly))]
+    slab = next(iter(rows.ahead(recipe.reads_all)), None)
+    if slab is None:
+        return ""
+    for name in (*numbers, *recipe.target):
+        if slab.whole_numbers(name) and slab.low((name,)) is not None:
+            return f"'{name}' has whole numbers that float64 would round: the rows were read exactly"
+    return ""
 
 
 def _escalation(rows: Rows, doubt: str, again: bool) -> str:

@@ -45,6 +45,9 @@ class Slab(Protocol):
     def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
         """What float64 leaves out of `matrix(names)` (n, p); None where it holds every number as it is."""
 
+    def whole_numbers(self, name: str) -> bool:
+        """Whether a column is of whole numbers by its type."""
+
     def texts(self, name: str) -> pa.Array:
         """One column as text (n,), null where a cell is missing."""
 
@@ -96,6 +99,9 @@ class ArrowSlab:
     def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
         return side_by_side([low_of(self.batch.column(name)) for name in names], self.n)
 
+    def whole_numbers(self, name: str) -> bool:
+        return bool(pa.types.is_integer(self.batch.column(name).type))
+
     def texts(self, name: str) -> pa.Array:
         return to_texts(self.batch.column(name), name)
 
@@ -126,6 +132,9 @@ class ArraySlab:
 
     def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
         return beyond_integer(self.matrix(names))
+
+    def whole_numbers(self, name: str) -> bool:
+        return self.values.dtype.kind in "iu"
 
     def texts(self, name: str) -> pa.Array:
         return to_texts(arrow.numbers(self.matrix((name,))[:, 0]), name)

@@ -79,6 +79,9 @@ class PairSlab:
             return side_by_side([None if low is None else low[:, 0] for low in lows], self.n)
         return self.y.low(names) if any(ours) else self.x.low(names)
 
+    def whole_numbers(self, name: str) -> bool:
+        return (self.y if name in self.y.names else self.x).whole_numbers(name)
+
     def texts(self, name: str) -> pa.Array:
         return self.y.texts(name) if name in self.y.names else self.x.texts(name)
 
