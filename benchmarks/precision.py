@@ -35,7 +35,7 @@ def run(options: Namespace) -> Table:
                 begun = time.perf_counter(), others()
                 found = json.loads(child(module("precision", p, kind), **limit))
                 busy = (others() - begun[1]) / (time.perf_counter() - begun[0])
-                rows += [row | {"others": round(busy, 1)} for row in found]
+                rows += [row | {"others": round(max(busy, 0.0), 1)} for row in found]
     notes = [
         f"{N:,} rows; in turn in one process for each kind, median of "
         + " and ".join(f"{rounds} rounds ({p} columns)" for p, rounds in ROUNDS.items()),

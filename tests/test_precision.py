@@ -191,6 +191,25 @@ def test_long_integers_are_never_rounded_unasked():
         assert any("whole numbers that float64 would round" in note for note in fit.notes)
 
 
+def test_residuals_far_below_an_outlier_that_is_met_are_not_lost():
+    r = np.random.default_rng(SEED)
+    x, noise, at = r.normal(size=50), r.normal(size=50), np.arange(50) == 17
+    y = x + noise
+    plain = lw.fit((x[~at], y[~at]), precision="exact", folds=0).solution.rss
+    y[17] = 1e35
+    met = lw.fit((np.column_stack([x, at]), y), precision="exact", folds=0).solution.rss
+    np.testing.assert_allclose(met, plain, rtol=1e-13)
+
+
+def test_a_shortest_solution_without_a_digit_is_refused_by_every_rung():
+    r = np.random.default_rng(SEED)
+    x, z = r.normal(size=(2, 300))
+    y = x + z + r.normal(size=300)
+    for precision in ("fast", "exact"):
+        with pytest.raises(lw.errors.RankError, match="no digit in float64"):
+            lw.fit((np.column_stack([x, z, 3e30 * x]), y), rank="min-norm", precision=precision)
+
+
 # ---- powers ----
 
 

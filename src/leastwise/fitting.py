@@ -79,9 +79,8 @@ def fit(
     checks.standard_errors(rows, asked, chosen)
     plan, unscored = _plan(rows, asked, chosen, alone=True)
     long = _long_integers(rows, asked) if chosen.precision == "auto" else ""
-    exact = (
-        chosen.precision == "exact" or bool(long) or (chosen.precision == "auto" and _is_small(rows, asked))
-    )
+    small = chosen.precision == "auto" and _is_small(rows, asked)
+    exact = chosen.precision == "exact" or small or bool(long)
     moments, tally, solution = _solved(rows, asked, chosen, plan, exact=exact)
     told = [long] if long else []
     if chosen.precision == "fast" and (doubt := doubtful(solution)):

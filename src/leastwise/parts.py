@@ -119,10 +119,14 @@ def _grown(size: Array, columns: Places, by: Places, factor: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Exact:
-    """Moments without rounding: the matrix (1+q, 1+q) in integers, about zero."""
+    """Moments without rounding: the matrix (1+q, 1+q) in integers, about zero.
+
+    `long` tells whether numbers came as high and low: decimals and powers end at 2^-106 of their size.
+    """
 
     n: int
     integers: Integers
+    long: bool = False
 
     @cached_property
     def ints(self) -> tuple[NDArray[np.object_], int]:
@@ -143,10 +147,12 @@ class Exact:
         return rounded_all(ints[0], exponent)
 
     def plus(self, other: Part) -> Exact:
-        return Exact(self.n + other.n, self.integers.plus(as_exact(other).integers))
+        other = as_exact(other)
+        return Exact(self.n + other.n, self.integers.plus(other.integers), self.long or other.long)
 
     def minus(self, other: Part) -> Exact:
-        return Exact(self.n - other.n, self.integers.plus(as_exact(other).integers, -1))
+        other = as_exact(other)
+        return Exact(self.n - other.n, self.integers.plus(other.integers, -1), self.long or other.long)
 
     def mapped(self, columns: Places, by: Places, factor: Array) -> Exact:
         """As `Dense.mapped`, without rounding: float64 factors are integers times a power of two."""
@@ -158,10 +164,10 @@ class Exact:
         once[:, columns] += cross[:, by] * times
         twice = once << up
         twice[columns, :] += once[by, :] * times[:, None]
-        return Exact(self.n, Integers.of(twice, exponent - 2 * up))
+        return Exact(self.n, Integers.of(twice, exponent - 2 * up), self.long)
 
     def only(self, columns: Places) -> Exact:
-        return Exact(self.n, self.integers.only(columns))
+        return Exact(self.n, self.integers.only(columns), self.long)
 
     def comoment(self) -> Array:
         """Sums of products about the means (q, q), each the nearest float64."""
@@ -176,7 +182,7 @@ class Exact:
         return Dense(self.n, self.cross, self.size)
 
     def settled(self) -> Exact:
-        return Exact(self.n, self.integers.settled())
+        return Exact(self.n, self.integers.settled(), self.long)
 
 
 Part = Dense | Thin | Exact
@@ -368,7 +374,8 @@ def exact_part(numbers: Numbers, grids: Grids, rows: Any) -> Exact:
             "summed exactly. Scale them, or pass precision='fast'."
         )
     n = len(numbers.X) if isinstance(rows, slice) else len(rows)
-    return Exact(_counted(n, numbers.w, rows), total)
+    long = numbers.X_low is not None or numbers.Y_low is not None
+    return Exact(_counted(n, numbers.w, rows), total, long)
 
 
 def _summed(numbers: Numbers, grids: Grids, rows: Any) -> tuple[Integers, NDArray[np.intp]]:

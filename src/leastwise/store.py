@@ -278,6 +278,7 @@ def _moments_parts(moments: Moments) -> tuple[dict[str, Any], Tensors]:
         "plan": moments.plan.to_dict() if moments.plan is not None else None,
         "counts": [part.n for part in moments.parts],
         "low": [part.integers.low for part in moments.settled().parts if isinstance(part, Exact)],
+        "long": [part.long for part in moments.parts if isinstance(part, Exact)],
     }
     tensors: Tensors = {"moments.shift": moments.shift}
     for f, part in enumerate(moments.settled().parts):
@@ -299,7 +300,8 @@ def _read_moments(said: dict[str, Any], tensors: Tensors) -> Moments:
     parts: list[Part] = []
     for f, n in enumerate(said["counts"]):
         if f"moments.limbs.{f}" in tensors:
-            parts.append(Exact(n, _read_integers(tensors[f"moments.limbs.{f}"], said["low"][f], size)))
+            integers = _read_integers(tensors[f"moments.limbs.{f}"], said["low"][f], size)
+            parts.append(Exact(n, integers, said["long"][f]))
             continue
         of = tensors[f"moments.size.{f}"]
         if f"moments.rows.{f}" in tensors:

@@ -25,7 +25,7 @@ def solve_rows(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
 
     p = len(c.scale)
     X, Y = c.rows[:, columns] / c.scale[columns], c.rows[:, p:]
-    kept, Q, factor = orthogonal_in_order(X, c.m.n - c.intercept)
+    kept, Q, factor = orthogonal_in_order(X, c.m.n - c.intercept, c.far[columns])
     raw, onto = np.zeros((len(columns), Y.shape[1])), Q.T @ Y
     condition = float(np.linalg.cond(factor)) if len(factor) else 1.0
     if not len(factor):
@@ -78,7 +78,7 @@ def _found(
     )
 
 
-def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array, Array]:
+def orthogonal_in_order(X: Array, limit: int, far: Array) -> tuple[NDArray[np.bool_], Array, Array]:
     """Gram-Schmidt, twice over, from left to right: kept (c,), Q (n, r), upper factor (r, r)."""
     from scipy.linalg import solve_triangular
 
@@ -95,7 +95,11 @@ def orthogonal_in_order(X: Array, limit: int) -> tuple[NDArray[np.bool_], Array,
         left, onto = left - Q[:, :r] @ again, onto + again
         size_left = float(np.linalg.norm(left))
         t = solve_triangular(factor[:r, :r], onto, check_finite=False) if r else onto
-        if size_left > 16 * EPS * np.sqrt(n) * np.sqrt(1 + t @ t):  # t: the combination that vanishes
+        # t: the combination that vanishes; the columns' own rounding is EPS of their means
+        rounding = (16 * EPS) ** 2 * n * (1 + t @ t) + (4 * EPS) ** 2 * (
+            far[j] ** 2 + t**2 @ far[kept] ** 2
+        )
+        if size_left**2 > rounding:
             Q[:, r], factor[:r, r], factor[r, r] = left / size_left, onto, size_left
             kept[j], r = True, r + 1
     return kept, Q[:, :r], factor[:r, :r]
@@ -136,7 +140,9 @@ def _by_singular_values(c: Centred, columns: NDArray[np.intp], X: Array, Y: Arra
 
     The eigenvalues of `X X'` would be cheaper, and square the condition.
     """
-    r = int(np.count_nonzero(orthogonal_in_order(X / c.scale[columns], c.m.n - c.intercept)[0]))
+    r = int(
+        np.count_nonzero(orthogonal_in_order(X / c.scale[columns], c.m.n - c.intercept, c.far[columns])[0])
+    )
     U, s, Vt = np.linalg.svd(X, full_matrices=False)
     U, s, Vt = U[:, :r], s[:r], Vt[:r]
     onto = U.T @ Y

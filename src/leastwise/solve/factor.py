@@ -50,13 +50,14 @@ class Answer:
     se_digits: float = 15.0
 
 
-def solved(G: Ints, exponent: int, k: int, one: int, root: bool) -> Answer:
+def solved(G: Ints, exponent: int, k: int, one: int, root: bool, long: bool = False) -> Answer:
     """The answer for integers G (c + k, c + k) times `2^exponent`, whose last `k` rows are targets.
 
-    `one` is 1 where the first column is the intercept's. Raises RankError where 8,192 bits do not
+    `one` is 1 where the first column is the intercept's; `long` where numbers end at 2^-106 of their size,
+    so that residuals may be what was cut off. Raises RankError where 8,192 bits do not
     make the coefficients certain.
     """
-    factor, coef, rss = certain(factored(G, k), exponent)
+    factor, coef, rss = certain(factored(G, k), exponent, long)
     return Answer(
         factor.kept, coef, rss, factor.root(exponent) if root else None,
         factor.combination(one), factor.condition(one),
@@ -97,14 +98,14 @@ class Factor:
             y[i] = y[i] - ((L[i, :i] @ y[:i]) >> self.bits)
         return self.back((y << self.bits) // self.d[:, None])
 
-    def rss(self, x: Ints, exponent: int) -> Array:
+    def rss(self, x: Ints, exponent: int, long: bool) -> Array:
         """The squared residuals (k,) of `x` (r, k), in units of 2^(-2 bits): every product is exact."""
         square = self.A[np.ix_(self.kept, self.kept)]
         found = []
         for t in range(self.k):
             s, whole = self.A[self.kept, self.c + t], self.A[self.c + t, self.c + t] << (4 * self.bits)
             left = whole - ((s @ x[:, t]) << (2 * self.bits + 1)) + x[:, t] @ (square @ x[:, t])
-            left = 0 if left << NOTHING <= whole else left
+            left = 0 if left << (NOTHING if long else 2 * self.bits - 60) <= whole else left
             found.append(rounded(left, exponent + 2 * int(self.shift[self.c + t]) - 5 * self.bits))
         return np.array(found)
 
@@ -168,7 +169,7 @@ def factored(G: Ints, k: int, bits: int = START) -> Factor:
     return Factor(A, k, bits, shift, np.array(kept, np.intp), L[:, :r], U[:, :r], d)
 
 
-def certain(factor: Factor, exponent: int) -> tuple[Factor, Array, Array]:
+def certain(factor: Factor, exponent: int, long: bool) -> tuple[Factor, Array, Array]:
     """The factor, the coefficients (k, r) of the kept columns, each the nearest float64, and rss (k,).
 
     Raises RankError where 8,192 bits do not make them certain.
@@ -178,11 +179,11 @@ def certain(factor: Factor, exponent: int) -> tuple[Factor, Array, Array]:
         up = factor.shift[factor.c :][:, None] - factor.shift[factor.kept]  # (k, r)
         places = up - 2 * factor.bits
         found = [rounded(v, int(e)) for v, e in zip(x.T.ravel(), places.ravel(), strict=True)]
-        return factor, np.array(found, np.float64).reshape(places.shape), factor.rss(x, exponent)
+        return factor, np.array(found, np.float64).reshape(places.shape), factor.rss(x, exponent, long)
     if factor.bits >= MOST:  # pragma: no cover  # pivots above 2^-100 leave no such matrix that was found
         raise RankError("The columns nearly depend on one another: no digit is certain. Remove some.")
     G = factor.A >> (factor.bits - np.add.outer(factor.shift, factor.shift)).astype(object)
-    return certain(factored(G, factor.k, 2 * factor.bits), exponent)
+    return certain(factored(G, factor.k, 2 * factor.bits), exponent, long)
 
 
 def _refined(factor: Factor) -> tuple[Ints, bool]:

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from leastwise.integers import exactly, rounded, rounded_all
 from leastwise.numerics import EPS, Array
 from leastwise.solve.centred import digits_left
-from leastwise.solve.factor import NEAR, NOTHING, Answer, Ints
+from leastwise.solve.factor import NEAR, Answer, Ints
 
 MANY = 100  # columns from which this is faster than long integers throughout
 LEADS = 1e10  # condition of the correlations up to which a float64 factor leads
+WIDE = 600  # bits of squares and their unit beyond which float64 factors leave their range
+CLOSE = 60  # residuals below 2^-60 of the target, squared, are left to factor.py
 SE_DIGITS = 10.0  # fewer digits of a standard error are not taken from it
 SURE, ZERO, STEPS = 56, 140, 60
 
@@ -31,6 +33,8 @@ def guided(G: Ints, exponent: int, k: int, one: int) -> Answer | None:
     """The answer for integers G (r + k, r + k) times `2^exponent`; None where a factor cannot lead."""
     S = G if not one else G[0, 0] * G[1:, 1:] - np.multiply.outer(G[0, 1:], G[0, 1:])
     c = len(S) - k
+    if max(int(v).bit_length() for v in np.diagonal(G)) > WIDE or abs(exponent) > WIDE:
+        return None
     shift = np.array([(int(S[j, j]).bit_length() + 1) // 2 for j in range(len(S))], np.int64)
     R = _scaled(S[:c, :c], shift[:c])
     d = np.sqrt(np.diagonal(R))
@@ -54,6 +58,8 @@ def guided(G: Ints, exponent: int, k: int, one: int) -> Answer | None:
     up = shift[c:][:, None] - shift[:c]
     flat = [rounded(v, int(e)) for v, e in zip(X.ravel(), (up - bits).ravel(), strict=True)]
     coef = np.array(flat).reshape(k, c)
+    if any(_too_close(A, c, t, X[t], bits) for t in range(k)):
+        return None  # the last bits of x decide about the residuals
     rss = np.array([_left(A, c, t, X[t], bits, int(shift[c + t]), exponent, G, one) for t in range(k)])
     if one:
         first = [_offset(G, X[t], 1 + c + t, up[t] - bits) for t in range(k)]
@@ -106,13 +112,22 @@ def _refined(A: Ints, s: Ints, lead: Array, bits: int) -> Ints | None:
     return None
 
 
+def _squared(A: Ints, c: int, t: int, x: Ints, bits: int) -> tuple[int, int]:
+    """The squared residuals of `x` and of no x at all, without rounding, times 2^(3 bits)."""
+    s, whole = A[:c, c + t], A[c + t, c + t] << (2 * bits)
+    return whole - ((s @ x) << (bits + 1)) + x @ (A[:c, :c] @ x), whole
+
+
+def _too_close(A: Ints, c: int, t: int, x: Ints, bits: int) -> bool:
+    total, whole = _squared(A, c, t, x, bits)
+    return total << CLOSE <= whole
+
+
 def _left(
     A: Ints, c: int, t: int, x: Ints, bits: int, shift: int, exponent: int, G: Ints, one: int
 ) -> float:
     """The residual sum of squares of `x`: every product exact."""
-    s, whole = A[:c, c + t], A[c + t, c + t] << (2 * bits)
-    total = whole - ((s @ x) << (bits + 1)) + x @ (A[:c, :c] @ x)
-    total = 0 if total << NOTHING <= whole else total
+    total, _ = _squared(A, c, t, x, bits)
     below = G[0, 0] if one else 1
     extra = below.bit_length() + 64
     return rounded((total << extra) // below, exponent + 2 * shift - 3 * bits - extra)

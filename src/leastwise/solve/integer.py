@@ -19,7 +19,7 @@ from leastwise.parts import Exact
 from leastwise.solve.centred import digits_left
 from leastwise.solve.factor import NEAR, solved
 from leastwise.solve.guided import MANY, guided
-from leastwise.solve.primal import shortest
+from leastwise.solve.primal import NO_SHORTEST, shortest
 from leastwise.solve.solution import Rank, Solution, rank_message
 
 Ints = NDArray[np.object_]
@@ -37,7 +37,9 @@ def least_squares(
     places = np.concatenate([np.zeros(one, np.intp), 1 + columns, 1 + p + np.arange(k)])
     A, names = G[np.ix_(places, places)], np.array(moments.names, object)
     answer = guided(A, exponent, k, one) if len(columns) >= MANY else None
-    answer = answer or solved(A, exponent, k, one, root)
+    answer = answer or solved(
+        A, exponent, k, one, root, isinstance(moments.whole, Exact) and moments.whole.long
+    )
     kept = answer.kept[one:] - one  # among `columns`
     dropped, idle = tuple(names[np.delete(columns, kept)]), tuple(names[constant])
     if rule == "error" and (dropped or idle):
@@ -68,10 +70,7 @@ def _check_shortest(moments: Moments, coef: Array, offset: Array, rss: Array) ->
     p = len(moments.names)
     square = np.array([rounded(G[1 + p + t, 1 + p + t], exponent) for t in range(len(rss))])
     if (squared_error(moments, coef, offset) > (1 + 1e-6) * rss + 1e-16 * square).any():
-        raise RankError(
-            "The shortest of all solutions has no digit in float64: the units of the columns are too far "
-            "apart. Scale the columns, or pass rank='drop'."
-        )
+        raise RankError(NO_SHORTEST)
 
 
 def squared_error(moments: Moments, coef: Array, intercept: Array) -> Array:

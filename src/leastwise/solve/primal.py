@@ -31,9 +31,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from leastwise.errors import RankError
 from leastwise.numerics import EPS, Array
 from leastwise.solve.centred import Centred, Found, digits_left, relative
 from leastwise.solve.solution import Rank
+
+NO_SHORTEST = (
+    "The shortest of all solutions has no digit in float64: the units of the columns are too far apart. "
+    "Scale the columns, or pass rank='drop'."
+)
 
 
 def solve_gram(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
@@ -128,7 +134,14 @@ def shortest(raw: Array, kept: NDArray[np.bool_], combination: Array, scale: Arr
     """The solution of least norm in the units of the data: `b = [I T]' (I + T T')^-1 beta`."""
     T = combination * scale[kept][:, None] ** -1 * scale[~kept]  # columns' units, (r, d)
     beta = raw[kept] / scale[kept][:, None]
-    inner = np.linalg.solve(np.eye(len(T)) + T @ T.T, beta)
-    shortest = np.empty_like(raw)
-    shortest[kept], shortest[~kept] = inner, T.T @ inner
-    return shortest * scale[:, None]
+    try:
+        inner = np.linalg.solve(np.eye(len(T)) + T @ T.T, beta)
+    except np.linalg.LinAlgError:
+        raise RankError(NO_SHORTEST) from None
+    found = np.empty_like(raw)
+    found[kept], found[~kept] = inner, T.T @ inner
+    found *= scale[:, None]
+    together = found[kept] + combination @ found[~kept]  # what they do must be what beta does
+    if not (np.abs(together - raw[kept]) <= 1e-6 * np.abs(raw).max(axis=0, initial=0.0)).all():
+        raise RankError(NO_SHORTEST)
+    return found
