@@ -60,7 +60,8 @@ def fit(
     """Least squares of `target` on the other columns of `source`, with an honest score beside it.
 
     `min over b, c of 1/n sum_i (x_i b + c - y_i)^2`, from one pass over the rows (two where texts or
-    gaps have to be looked at first). `source`: path(s), a folder, a data frame, Arrow, `(X, y)` of
+    gaps have to be looked at first, and one more where rounding would leave fewer than nine digits: see
+    `Options.precision`). `source`: path(s), a folder, a data frame, Arrow, `(X, y)` of
     arrays or tensors, or Moments. `common`: the fields of `Recipe` and `Options`, and for files
     those of `rows.open_rows`. Cost: n p^2 multiplications for the pass, about p^3 a solve, K + 1
     solves; memory: a few slabs and (K + 1) p^2 numbers, whatever n is.
