@@ -132,14 +132,15 @@ def moved(numbers: Integers, places: Places, grid: Places) -> Integers:
 def rounded(value: int, exponent: int) -> float:
     """`value 2^exponent` as the nearest float64; infinite beyond its range."""
     try:
-        if exponent >= 0:
-            return float(value << exponent)
-        return value / (1 << -exponent)
+        return float(value << exponent) if exponent >= 0 else value / (1 << -exponent)
     except OverflowError:
-        if exponent < 0 and abs(value).bit_length() + exponent < 1000:  # only the two parts were too long
-            drop = max(abs(value).bit_length() - 200, 0)
-            return rounded(value >> drop, exponent + drop)
         return float("inf") if value > 0 else float("-inf")
+
+
+def rounded_ratio(above: int, below: int, exponent: int) -> float:
+    """`above / below 2^exponent` as the nearest float64."""
+    extra = below.bit_length() + 64  # bits behind the point, for the division
+    return rounded((above << extra) // below, exponent - extra)
 
 
 def rounded_all(values: NDArray[np.object_], exponent: int) -> Array:

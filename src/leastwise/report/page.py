@@ -29,6 +29,7 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
         created=created,
         how=text.how_dealt,
         sure=text.how_sure,
+        digits=text.how_many_digits,
         top=_top(facts),
         largest=_largest(facts),
     )

@@ -181,7 +181,7 @@ def _found(facts: Mapping[str, Any]) -> str:
     found = facts["solution"]
     lines = [
         f"solved   {found['method']}, precision {found['precision']}: {found['outcome']}; condition "
-        f"{found['condition']:.3g}, {_digits(found)}",
+        f"{found['condition']:.3g}, {how_many_digits(found)}",
     ]
     if found["dropped"]:
         lines.append(f"dropped  {_some(found['dropped'])}: combinations of columns before them")
@@ -193,7 +193,7 @@ def _found(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _digits(found: Mapping[str, Any]) -> str:
+def how_many_digits(found: Mapping[str, Any]) -> str:
     """How many digits can be expected, of what can be trusted least."""
     least = {name: found[name] for name in ("digits", "se_digits", "rss_digits")}
     of = {"digits": "coefficients", "se_digits": "standard errors", "rss_digits": "residuals"}

@@ -5,7 +5,7 @@ right in integers times 2^-256. The solution is then refined once with a residua
 without rounding: the correction says how far the first answer was off, and by it how far the
 second can be. That is far below the last bit of a float64, or the bits are doubled and all is done
 again. Targets stand as further rows below the columns: elimination leaves there what substitution
-would find, and their pivots are the residual sums of squares.
+would find. Residual sums of squares are made of the refined solution, every product exact.
 
 A column is *dependent* when its distance to the span of those before it is no more than 8 u of its
 own length, u = 2^-53: as far as rounding its numbers to float64 can have moved it.
@@ -54,8 +54,8 @@ def solved(G: Ints, exponent: int, k: int, one: int, root: bool, long: bool = Fa
     """The answer for integers G (c + k, c + k) times `2^exponent`, whose last `k` rows are targets.
 
     `one` is 1 where the first column is the intercept's; `long` where numbers end at 2^-106 of their size,
-    so that residuals may be what was cut off. Raises RankError where 8,192 bits do not
-    make the coefficients certain.
+    so that residuals may be what was cut off. Raises RankError where 8,192 bits do not make the
+    coefficients certain.
     """
     factor, coef, rss = certain(factored(G, k), exponent, long)
     return Answer(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.integers import exactly, rounded, rounded_all
+from leastwise.integers import exactly, rounded, rounded_all, rounded_ratio
 from leastwise.numerics import EPS, Array
 from leastwise.solve.centred import digits_left
 from leastwise.solve.factor import NEAR, Answer, Ints
@@ -38,10 +38,14 @@ def guided(G: Ints, exponent: int, k: int, one: int) -> Answer | None:
     shift = np.array([(int(S[j, j]).bit_length() + 1) // 2 for j in range(len(S))], np.int64)
     R = _scaled(S[:c, :c], shift[:c])
     d = np.sqrt(np.diagonal(R))
-    if not (d > 0).all() or (inverse := _inverse(R / np.outer(d, d))) is None:
+    if not (d > 0).all():
+        return None
+    R = R / np.outer(d, d)  # correlations
+    inverse = _inverse(R)
+    if inverse is None:
         return None
     R_inverse = inverse.T @ inverse
-    size = np.abs(R / np.outer(d, d)).sum(axis=0).max() * np.abs(R_inverse).sum(axis=0).max()
+    size = np.abs(R).sum(axis=0).max() * np.abs(R_inverse).sum(axis=0).max()
     error = 4 * EPS * (R_inverse**2).sum(axis=1) / np.diagonal(R_inverse)
     se_digits = float(digits_left(error.max(), 1.0))
     if size > LEADS or se_digits < SE_DIGITS:
@@ -98,7 +102,10 @@ def _inverse(R: Array) -> Array | None:
 
 
 def _refined(A: Ints, s: Ints, lead: Array, bits: int) -> Ints | None:
-    """`x` (c,) of `A x = s`, all times `2^bits`, certain to 2^-60; None where steps do not shrink."""
+    """`x` (c,) of `A x = s`, all times `2^bits`; None where steps do not shrink.
+
+    The last step is below 2^-56 of each, and what is left of it smaller by five digits and more.
+    """
     x = np.zeros(len(s), object)
     for _ in range(STEPS):
         left = rounded_all((s << bits) - A @ x, -2 * bits)
@@ -128,9 +135,7 @@ def _left(
 ) -> float:
     """The residual sum of squares of `x`: every product exact."""
     total, _ = _squared(A, c, t, x, bits)
-    below = G[0, 0] if one else 1
-    extra = below.bit_length() + 64
-    return rounded((total << extra) // below, exponent + 2 * shift - 3 * bits - extra)
+    return rounded_ratio(total, G[0, 0] if one else 1, exponent + 2 * shift - 3 * bits)
 
 
 def _offset(G: Ints, x: Ints, target: int, places: NDArray[np.int64]) -> float:
@@ -138,8 +143,7 @@ def _offset(G: Ints, x: Ints, target: int, places: NDArray[np.int64]) -> float:
     lowest = int(min(places.min(), 0))
     b = x << (places - lowest).astype(object)
     above = (G[0, target] << -lowest) - G[0, 1 : 1 + len(x)] @ b
-    extra = G[0, 0].bit_length() + 64
-    return rounded((above << extra) // G[0, 0], lowest - extra)
+    return rounded_ratio(above, G[0, 0], lowest)
 
 
 def _with_intercept(W: Array, G: Ints, exponent: int) -> Array:

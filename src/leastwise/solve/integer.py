@@ -12,17 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.errors import RankError
-from leastwise.integers import exactly, rounded
+from leastwise.integers import exactly, rounded, rounded_ratio
 from leastwise.moments import Moments
 from leastwise.numerics import EPS, Array
 from leastwise.parts import Exact
 from leastwise.solve.centred import digits_left
-from leastwise.solve.factor import NEAR, solved
+from leastwise.solve.factor import NEAR, Ints, solved
 from leastwise.solve.guided import MANY, guided
 from leastwise.solve.primal import NO_SHORTEST, shortest
 from leastwise.solve.solution import Rank, Solution, rank_message
 
-Ints = NDArray[np.object_]
 DIGITS = 15.0  # what a float64 can promise
 
 
@@ -55,7 +54,7 @@ def least_squares(
         inner = np.eye(len(kept)) + answer.combination @ answer.combination.T
         digits = float(digits_left(8 * EPS * np.linalg.cond(inner)))
         _check_shortest(moments, coef, offset, answer.rss)
-    tss = [_ratio(*_about(G, 1 + p + t, intercept), exponent) for t in range(k)]
+    tss = [rounded_ratio(*_about(G, 1 + p + t, intercept), exponent) for t in range(k)]
     return Solution(
         moments.names, moments.targets, coef, offset, used, len(kept), dropped, idle, method, "exact",
         answer.condition, digits, moments.n, rounded(G[0, 0], exponent), answer.rss, np.array(tss),
@@ -105,18 +104,13 @@ def _is_constant(G: Ints, j: int, intercept: bool) -> bool:
     return bool((above << NEAR) <= G[j, j] * below)
 
 
-def _ratio(above: int, below: int, exponent: int) -> float:
-    extra = below.bit_length() + 64
-    return rounded((above << extra) // below, exponent - extra)
-
-
 def _means(G: Ints) -> Array:
     """Means of all columns but the first (2, p + k), each as a float64 and what it leaves out."""
-    high = [_ratio(total, G[0, 0], 0) for total in G[0, 1:]]
+    high = [rounded_ratio(total, G[0, 0], 0) for total in G[0, 1:]]
     low = []
     for total, near in zip(G[0, 1:], high, strict=True):
         above, below = near.as_integer_ratio()
-        low.append(_ratio(total * below - above * G[0, 0], G[0, 0] * below, 0))
+        low.append(rounded_ratio(total * below - above * G[0, 0], G[0, 0] * below, 0))
     return np.array([high, low])
 
 
@@ -128,5 +122,5 @@ def _offset(G: Ints, coef: Array) -> Array:
         b, scale = exactly(coef[t])
         up, down = max(scale, 0), max(-scale, 0)
         above = (G[0, 1 + p + t] << down) - ((G[0, 1 : 1 + p] @ b) << up)
-        found.append(_ratio(above, G[0, 0], -down))
+        found.append(rounded_ratio(above, G[0, 0], -down))
     return np.array(found)
