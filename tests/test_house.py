@@ -16,7 +16,7 @@ SRC = Path(lw.__file__).parent
 # The way of the data: a part imports only from parts on lines above its own. docs/design.md says why.
 WAY = (
     ("_version", "errors"),
-    ("numerics", "arrow", "disk"),
+    ("numerics", "arrow", "disk", "penalties", "teach"),
     ("integers",),
     ("digits",),
     ("frames",),
@@ -29,9 +29,10 @@ WAY = (
     ("diagnostics",),
     ("report",),
     ("fitted",),
-    ("checks",),
+    ("checks", "descended"),
     ("fitting",),
-    ("store", "predicting"),
+    ("descending",),
+    ("store", "predicting", "estimators"),
     ("cli",),
     ("__init__", "__main__"),
 )

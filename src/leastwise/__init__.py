@@ -16,44 +16,72 @@ from typing import TYPE_CHECKING, Any
 from leastwise._version import __version__
 
 if TYPE_CHECKING:
-    from leastwise import errors, sequences
+    from leastwise import errors, sequences, teach
+    from leastwise.descended import Descent
+    from leastwise.descending import descend
+    from leastwise.estimators import GradientDescentRegressor
     from leastwise.fitted import Fit, Options
     from leastwise.fitting import condense, fit
     from leastwise.moments import Moments
+    from leastwise.penalties import L1, L2, Penalty, elastic_net
     from leastwise.recipe import Recipe
+    from leastwise.solve.check import GradientCheck, check_gradient
     from leastwise.solve.solution import Solution
+    from leastwise.solve.training import Training
     from leastwise.store import load, save
     from leastwise.terms import poly
 
-__all__ = [
+__all__ = [  # noqa: RUF022  # plainly sorted
+    "Descent",
     "Fit",
+    "GradientCheck",
+    "GradientDescentRegressor",
+    "L1",
+    "L2",
     "Moments",
     "Options",
+    "Penalty",
     "Recipe",
     "Solution",
+    "Training",
     "__version__",
+    "check_gradient",
     "condense",
+    "descend",
+    "elastic_net",
     "errors",
     "fit",
     "load",
     "poly",
     "save",
     "sequences",
+    "teach",
 ]
 
 _HOMES = {
+    "Descent": "descended",
     "Fit": "fitted",
+    "GradientCheck": "solve.check",
+    "GradientDescentRegressor": "estimators",
+    "L1": "penalties",
+    "L2": "penalties",
     "Moments": "moments",
     "Options": "fitted",
+    "Penalty": "penalties",
     "Recipe": "recipe",
     "Solution": "solve.solution",
+    "Training": "solve.training",
+    "check_gradient": "solve.check",
     "condense": "fitting",
+    "descend": "descending",
+    "elastic_net": "penalties",
     "errors": "",
     "fit": "fitting",
     "load": "store",
     "poly": "terms",
     "save": "store",
     "sequences": "",
+    "teach": "",
 }
 
 

@@ -284,7 +284,7 @@ class Fit:
         wide = 1 if interval is None else 3
         found = [np.concatenate([part[i] for part in parts] or [np.empty((0, k))]) for i in range(wide)]
         values = [f[:, 0] if k == 1 and not self.stacked else f for f in found]
-        values = [_tensor(v) if rows.native == "torch" else v for v in values]
+        values = [tensor(v) if rows.native == "torch" else v for v in values]
         return values[0] if interval is None else Interval(*values)
 
     def reach(self, level: float) -> Array:
@@ -371,6 +371,20 @@ class Fit:
             "pass X[:1]). Check it."
         )
 
+    def to_torch(self) -> Any:
+        """A `torch.nn.Linear` (float64) with the same predictions from X (n, p), whose columns are `names`.
+
+        What the recipe does before (levels, powers, sequences) has to be done before here too.
+        """
+        import torch
+
+        k, p = self.solution.coef.shape
+        linear = torch.nn.Linear(p, k, dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(tensor(self.solution.coef))
+            linear.bias.copy_(tensor(self.solution.intercept))
+        return linear
+
     # ---- tables ----
 
     def tidy(self, level: float = 0.95) -> Any:
@@ -426,7 +440,7 @@ class Fit:
         return f"Fit({targets} on {plural(len(self.names), 'feature')}, {plural(self.solution.n, 'row')})"
 
     def _as_came(self, value: Array) -> Any:
-        return _tensor(value) if self.native == "torch" else value
+        return tensor(value) if self.native == "torch" else value
 
 
 class Interval(NamedTuple):
@@ -442,7 +456,8 @@ def _one(values: Array) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-def _tensor(values: Array) -> Any:
+def tensor(values: Array) -> Any:
+    """The values as a tensor of their own."""
     import torch
 
     return torch.from_numpy(np.array(values))

@@ -1,0 +1,128 @@
+"""scikit-learn's classes: check, rename, call; no maths."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from leastwise.descending import descend
+from leastwise.errors import LeastwiseWarning, UsageError
+from leastwise.penalties import Penalty
+from leastwise.solve.training import Training
+
+FLOATS = (np.float64, np.float32)
+
+
+class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Linear regression by gradient descent, as an estimator of scikit-learn.
+
+    Minimises `L(W, b) = mean((X W + b - y)^2)` (and `(2/k) penalty`) by `steps` updates of rate `lr`. A
+    rate above the limit, where the loss grows, is refused, unless `allow_divergence`. `lr="auto"` is the
+    best one. Other parameters are those of `lw.Training`. `fit_intercept` as elsewhere.
+
+    After `fit`: `coef_` (p,) or (k, p), `intercept_`, `loss_curve_` (steps + 1,), `n_iter_`, `lr_`,
+    `lr_limit_`, and the whole course as `descent_`.
+
+    >>> import numpy as np
+    >>> model = GradientDescentRegressor(steps=50).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+    >>> bool(np.allclose(model.predict([[3.0]]), 7.0, atol=1e-3))
+    True
+    """
+
+    def __init__(
+        self,
+        lr: float | str = "auto",
+        steps: int = 1_000,
+        *,
+        method: str = "moments",
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        optimizer: Any = "sgd",
+        penalty: Penalty | None = None,
+        l1: str = "proximal",
+        batch: int | None = None,
+        patience: int | None = None,
+        standardize: bool = False,
+        fit_intercept: bool = True,
+        allow_divergence: bool = False,
+        random_state: int = 0,
+    ) -> None:
+        self.lr = lr
+        self.steps = steps
+        self.method = method
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.optimizer = optimizer
+        self.penalty = penalty
+        self.l1 = l1
+        self.batch = batch
+        self.patience = patience
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.allow_divergence = allow_divergence
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GradientDescentRegressor:
+        """Descend on X (n, p) and y (n,) or (n, k). Raises UsageError where the rate is above its limit."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            multi_output=True,
+            y_numeric=True,
+            dtype=FLOATS,
+            ensure_min_samples=2,
+        )
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        training = Training(
+            lr=self.lr, steps=self.steps, method=self.method, momentum=self.momentum,
+            nesterov=self.nesterov, optimizer=self.optimizer, penalty=self.penalty or Penalty(), l1=self.l1,
+            batch=self.batch, patience=self.patience, standardize=self.standardize,
+        )  # fmt: skip
+        source, columns = _source(X, y, sample_weight)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default" if self.allow_divergence else "error", LeastwiseWarning)
+            try:
+                run = descend(
+                    source,
+                    training=training,
+                    intercept=self.fit_intercept,
+                    seed=self.random_state,
+                    **columns,
+                )
+            except LeastwiseWarning as told:
+                raise UsageError(f"{told}. To see it diverge, pass allow_divergence=True.") from None
+        return self._keep(run, np.ndim(y) == 2)
+
+    def predict(self, X: Any) -> Any:
+        """Predictions (n,), or (n, k) for several targets."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        return X @ self.coef_.T + self.intercept_
+
+    def _keep(self, run: Any, several: bool) -> GradientDescentRegressor:
+        W, b = run.at(run.steps)
+        self.coef_ = W.T if several else W[:, 0]
+        self.intercept_ = b if several else float(b[0])
+        self.loss_curve_ = np.asarray(run.loss)
+        self.n_iter_, self.lr_, self.lr_limit_ = run.steps, run.lr, run.lr_limit
+        self.descent_ = run
+        return self
+
+
+def _source(X: Any, y: Any, weight: Any) -> tuple[Any, dict[str, Any]]:
+    """The rows as `descend` takes them; weights go along as a column."""
+    if weight is None:
+        return (X, y), {}
+    import pyarrow as pa
+
+    Y = y[:, None] if np.ndim(y) == 1 else y
+    columns = {f"x{j}": column for j, column in enumerate(X.T)}
+    targets = {f"y{j}": column for j, column in enumerate(Y.T)}
+    table = pa.table({**columns, **targets, "weight": weight})
+    return table, {"target": list(targets), "weight": "weight"}

@@ -1,0 +1,143 @@
+"""Course: where gradient descent was after each step, in closed form or as it was walked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from leastwise.errors import UsageError
+from leastwise.numerics import Array
+from leastwise.solve.quadratic import Quadratic
+from leastwise.solve.rule import Rule, power, squares, states
+
+MOST_NUMBERS = 1 << 28  # of all parameters of all steps, made at once (2 GB)
+MOST_STEPS = 1 << 22  # looked through for the first that is near enough, where losses go up and down
+
+
+@dataclass(frozen=True, eq=False)
+class Closed:
+    """All steps of a rule on a quadratic, by powers of one small matrix for each direction.
+
+    `theta_t = theta_0 - Q (psi_t Q' g_0)`: g_0 the gradient at the start, psi of rule.py. Loss:
+    `least + scale sum_j (left_j' F (theta_0 - theta*))^2 pi_{t,j}^2`, a sum of squares.
+    """
+
+    quadratic: Quadratic
+    rule: Rule
+    start: Array  # (d, k)
+    steps: int
+
+    how = "closed form"
+
+    @cached_property
+    def _share(self) -> Array:
+        """The start seen from the minimum, in each direction (r, k): `left' F (theta_0 - theta*)`."""
+        q = self.quadratic
+        return np.asarray(q.modes.left.T @ (q.factor @ (self.start - q.best)))
+
+    @cached_property
+    def _gradient(self) -> Array:
+        """The gradient at the start in each direction (r, k)."""
+        return np.asarray(2 * self.quadratic.scale * self.quadratic.modes.root[:, None] * self._share)
+
+    @cached_property
+    def loss(self) -> Array:
+        """The loss (steps + 1,) after each step."""
+        q = self.quadratic
+        with np.errstate(over="ignore", invalid="ignore"):
+            share = (self._share**2).sum(axis=1)
+            found = squares(self.rule, q.modes.curvature, share, self.steps)
+            return np.nan_to_num(q.least + q.scale * found, nan=np.inf)
+
+    @cached_property
+    def theta(self) -> Array:
+        """All parameters (steps + 1, d, k)."""
+        d, k = self.start.shape
+        count = (self.steps + 1) * d * k
+        if count > MOST_NUMBERS:
+            raise UsageError(
+                f"{self.steps:,} steps of {d * k:,} parameters are {count:,} numbers. Ask for single steps "
+                "with run.at(t), or for fewer steps; run.loss has no such limit."
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            r = len(self.quadratic.modes.curvature)
+            map_ = self.rule.map(self.quadratic.modes.curvature)
+            psi = states(map_, np.zeros((len(map_[1]), r)), self.steps)[:, 0]  # (steps + 1, r)
+            away = [(psi * g) @ self.quadratic.modes.directions.T for g in self._gradient.T]
+            return np.asarray(self.start - np.stack(away, axis=-1))
+
+    def at(self, t: int) -> Array:
+        """The parameters (d, k) after t steps, at a cost of log t."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            psi = power(self.rule.map(self.quadratic.modes.curvature), t)[1][0]
+            return self.start - self.quadratic.modes.directions @ (psi[:, None] * self._gradient)
+
+    @cached_property
+    def end(self) -> Array:
+        """Where the steps lead in the end (d, k), if they converge: a minimum, the nearest to the start."""
+        q = self.quadratic
+        away = self._share / q.modes.root[:, None]
+        return self.start - q.modes.directions @ away
+
+    def excess(self, t: int) -> float:
+        """The loss above the least after t steps, at a cost of log t."""
+        q = self.quadratic
+        with np.errstate(over="ignore", invalid="ignore"):
+            left = power(self.rule.left(q.modes.curvature), t)[0][0, 0]
+            found = float(((left[:, None] * self._share) ** 2).sum()) * q.scale
+        return float("inf") if np.isnan(found) else found
+
+    def steps_to(self, tol: float) -> int | None:
+        """The first step at which `tol` of the loss above the least is left; None if never."""
+        target = tol * self.excess(0)
+        if self.excess(0) <= target:
+            return 0
+        if (self.rule.radius(self.quadratic.modes.curvature) >= 1).any():
+            return self._first_below(target, most=MOST_STEPS)
+        if self.rule.beta > 0:  # losses go up and down: look at all of them
+            found = self._first_below(target, most=MOST_STEPS)
+            if found is not None:
+                return found
+        above, below = 0, 1
+        while self.excess(below) > target:
+            above, below = below, 2 * below
+            if below > 1 << 60:
+                return None
+        while below - above > 1:
+            middle = (above + below) // 2
+            above, below = (above, middle) if self.excess(middle) <= target else (middle, below)
+        return below
+
+    def _first_below(self, target: float, most: int) -> int | None:
+        """The first of up to `most` steps whose loss is low enough, in longer and longer courses."""
+        steps = 1 << 10
+        while steps <= most:
+            longer = Closed(self.quadratic, self.rule, self.start, steps)
+            near = longer.loss - self.quadratic.least <= target
+            if near.any():
+                return int(np.argmax(near))
+            steps <<= 4
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """Steps as they were taken."""
+
+    theta: Array  # (steps + 1, d, k)
+    loss: Array  # (steps + 1,)
+    seen: Array  # (steps,) the losses that the updates saw: of mini-batches where there are such
+
+    how = "step by step"
+
+    @property
+    def steps(self) -> int:
+        return len(self.theta) - 1
+
+    def at(self, t: int) -> Array:
+        """The parameters (d, k) after t steps."""
+        if t > self.steps:
+            raise UsageError(f"{self.steps:,} steps were walked, and {t:,} is beyond. Ask for one of them.")
+        return np.asarray(self.theta[t])
