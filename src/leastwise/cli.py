@@ -38,6 +38,7 @@ def main(context: click.Context) -> None:
     \b
     leastwise fit screen.csv --target activity -o RUN
     leastwise predict RUN new.csv -o predictions.csv
+    leastwise descend line.csv --target y --lr 0.07 --steps 40
     leastwise demo
     """
     if os.environ.get("NO_COLOR"):
@@ -89,7 +90,6 @@ COLUMNS = [
         type=click.Choice(["analytic", "frequency", "sampling"]),
         help="What a weight w means: variance s2 / w (default), seen w times, stands for w rows.",
     ),
-    click.option("--cluster", metavar="COL", help="Rows whose errors hang together, for --se CR1."),
     _list_option("--categorical", help="Columns whose values are levels, though they may be numbers."),
     click.option(
         "--missing",
@@ -124,6 +124,7 @@ FITTING = [
         type=click.Choice(["classical", "HC0", "HC1", "HC2", "HC3", "CR0", "CR1", "CR3"]),
         help="Standard errors; classical if not given.",
     ),
+    click.option("--cluster", metavar="COL", help="Rows whose errors hang together, for --se CR1."),
     click.option("--no-intercept", is_flag=True, help="Fit through the origin."),
 ]
 TELLING = [
@@ -213,6 +214,87 @@ def predict(
         if not quiet:
             for line in told:
                 _note(line)
+
+
+DESCENDING = [
+    click.option("--lr", type=float, help="The learning rate; the best one if not given."),
+    click.option("--steps", type=int, help="Updates; 100 if not given."),
+    click.option("--epochs", type=int, help="Passes over the rows, instead of --steps."),
+    click.option(
+        "--method",
+        type=click.Choice(["moments", "autograd", "analytic"]),
+        help="From moments (default), or on the rows by autograd or by the formula.",
+    ),
+    click.option("--momentum", type=float, help="Momentum, say 0.9."),
+    click.option("--nesterov", is_flag=True, default=None, help="Nesterov's momentum."),
+    click.option("--optimizer", metavar="NAME", help="Another optimiser of torch.optim, say Adam."),
+    click.option("--l2", type=float, metavar="ALPHA", help="Add alpha |w|^2 to 1/(2n) SSE."),
+    click.option("--l1", type=float, metavar="ALPHA", help="Add alpha |w|_1 to 1/(2n) SSE."),
+    click.option(
+        "--l1-steps",
+        type=click.Choice(["proximal", "subgradient"]),
+        help="proximal (default) steps reach zero; the plain subgradient does not.",
+    ),
+    click.option("--batch", type=int, help="Rows of a mini-batch; with autograd or analytic."),
+    click.option(
+        "--patience", type=int, help="Stop when a held-out fold has not gained for so many steps."
+    ),
+    click.option("--standardize", is_flag=True, default=None, help="Descend in standardised columns."),
+    click.option("--loss", type=click.Choice(["mean", "half"]), help="Mean (default) or half mean square."),
+    click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the rows on the way."),
+]
+
+
+@main.command()
+@click.argument("data", nargs=-1, required=True)
+@_options(DESCENDING, COLUMNS, READING)
+@click.option("--folds", type=int, help="Of which one is held out with --patience; 5 if not given.")
+@click.option("--seed", type=int, help="Shuffles mini-batches and deals folds; 0 if not given.")
+@click.option("--no-intercept", is_flag=True, help="Fit through the origin.")
+@click.option("--explain", is_flag=True, help="Walk through one step with its numbers.")
+@click.option("--plot", metavar="FILE", help="Draw the loss, its contours with the path, and the fit.")
+@_options(TELLING)
+def descend(
+    data: tuple[str, ...], explain: bool, plot: str | None, as_json: bool, quiet: bool, no_intercept: bool,
+    l1: float | None, l2: float | None, l1_steps: str | None, **asked: Any,
+) -> None:  # fmt: skip
+    """Gradient descent of the mean squared error: the loss curve and the verdict.
+
+    \b
+    leastwise descend line.csv --target y --lr 0.07 --steps 40
+    leastwise descend line.csv --target y --lr 0.95 --explain
+    leastwise descend wells.csv --target yield --method autograd --batch 32 --epochs 5
+    """
+    with _answering():
+        from leastwise.descending import descend as descend_rows
+        from leastwise.penalties import L1, L2
+
+        if plot is not None:
+            from leastwise.report.plots import checked_file
+
+            checked_file(plot)
+        said: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        said |= {"intercept": False} if no_intercept else {}
+        said |= {"l1": l1_steps} if l1_steps else {}
+        if l1 is not None or l2 is not None:
+            said["penalty"] = L1(l1 or 0.0) + L2(l2 or 0.0)
+        source = data[0] if len(data) == 1 else list(data)
+        with _warned(quiet), _stepping(quiet or said.get("method", "moments") == "moments") as callback:
+            said |= {"callback": callback} if callback else {}
+            run = descend_rows(source, **said)
+            run.facts  # noqa: B018  # computed here, so that a fault of it prints no half result
+        for line in () if quiet else run.fit.notes:
+            _note(line)
+        if plot is not None:
+            from leastwise.report.plots import save
+
+            save(run.plot(), plot)
+        if as_json:
+            click.echo(json.dumps(run.facts, indent=2, allow_nan=False))
+        else:
+            click.echo(run.explain() if explain else run.summary())
+        if plot is not None and not as_json:
+            click.echo(f"wrote    {plot}")
 
 
 @main.command()
@@ -315,6 +397,52 @@ def _answering() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+@contextmanager
+def _warned(quiet: bool) -> Iterator[None]:
+    """Warnings of ours as notes, at once."""
+    import warnings
+
+    from leastwise.errors import LeastwiseWarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if not issubclass(category, LeastwiseWarning):
+            click.echo(str(message), err=True)
+        elif not quiet:
+            _note(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LeastwiseWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _stepping(quiet: bool) -> Iterator[Callable[[int, float], None] | None]:
+    """A line on stderr that counts steps, after half a second and on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    begun, told = time.monotonic(), 0.0
+
+    def show(step: int, loss: float) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - begun >= 0.5 and now - told >= 0.1:
+            told = now
+            rate = (step + 1) / (now - begun)
+            sys.stderr.write(
+                f"\r\033[Kdescend  step {step + 1:,}, loss {loss:.5g}, {rate:,.0f} steps a second"
+            )
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if told:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
 
 
 def _note(line: str) -> None:

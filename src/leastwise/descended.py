@@ -127,7 +127,7 @@ class Descent:
     @property
     def shrink(self) -> float | None:
         """By what factor errors of the slowest direction shrink in a step, in the long run."""
-        if self.rule is None or self.training.schedule is not None:
+        if self.rule is None or self.training.schedule is not None or self.quadratic.l1:
             return None
         low, top = self.quadratic.range
         return float(self.rule.radius(np.array([low, top])).max())
@@ -135,8 +135,8 @@ class Descent:
     @property
     def diverges(self) -> bool:
         """Whether it runs away: by the limit of the rate, or else by what was seen."""
-        if self.shrink is not None and self.training.batch is None:
-            return self.lr_limit is not None and float(self.lr or 0) > self.lr_limit
+        if self.rule is not None and self.training.schedule is None and self.training.batch is None:
+            return self.rule.lr > self.rule.limit(self.quadratic.range[1])
         end = self.course.loss[-1]
         return bool(not np.isfinite(end) or end > 2 * self.course.loss[0] + abs(self.least or 0.0))
 

@@ -209,6 +209,8 @@ def _rate(training: Training, quadratic: Quadratic, feed: Feed | None) -> tuple[
         return float(training.lr), replace(rule, lr=float(training.lr))
     low, top = quadratic.range
     lr = rule.best(low, top) if top > 0 else 1.0
+    if training.penalty.l1 and top > 0:  # steps that do not overshoot: Beck and Teboulle (2009), ISTA
+        lr = min(lr, (1 - rule.beta) / top)
     if training.batch and feed is not None and training.batch < feed.n:
         lr = min(lr, (1 - rule.beta) / (2 * _batch_curvature(training, quadratic, feed)))
     return lr, replace(rule, lr=lr)
@@ -243,10 +245,8 @@ def _tell(training: Training, quadratic: Quadratic, rule: Rule | None) -> None:
 
 def too_fast(rule: Rule, limit: float) -> str:
     """What is said of a rate above its limit."""
-    return (
-        f"learning rate {rule.lr:.4g} is above {limit:.4g} = {rule.limit_formula()}: the loss will grow. "
-        "Lower it, or standardise (standardize=True)"
-    )
+    above = f"learning rate {rule.lr:.4g} is above {limit:.4g} = {rule.limit_formula()}"
+    return f"{above}; lower it or standardise (the loss will grow)"
 
 
 def _steps(training: Training, n: int) -> int:

@@ -147,7 +147,10 @@ def verdict(found: Mapping[str, Any]) -> str:
             f"({number(seen['best'])}), and {number(seen['end'])} after {found['steps']:,}"
         )
     if loss["least"] is None:
-        return f"the loss went from {number(loss['start'])} to {number(loss['end'])}"
+        slopes = [row["end"] for row in found["parameters"] if row["term"] != "(Intercept)"]
+        none = sum(value == 0 for value in slopes)
+        text = f"the loss went from {number(loss['start'])} to {number(loss['end'])}"
+        return f"{text}; {none:,} of {plural(len(slopes), 'coefficient')} {'is' if none == 1 else 'are'} 0"
     way = loss["start"] - loss["least"]
     left = (loss["end"] - loss["least"]) / way if way > 0 and loss["end"] is not None else 0.0
     if abs(left) <= NEAR:
@@ -279,8 +282,9 @@ def _limits(found: Mapping[str, Any]) -> str:
     lines.append(_shape(limit))
     near = {tol: steps for tol, steps in found["steps_to"].items() if steps is not None}
     if near:
-        said = ", ".join(f"{float(tol):g} after {steps:,} steps" for tol, steps in near.items())
-        lines.append(f"steps    of the loss above the least there is left {said}")
+        words = {"0.001": "a thousandth", "1e-06": "a millionth"}
+        said = ", ".join(f"{words[tol]} after {plural(steps, 'step')}" for tol, steps in near.items())
+        lines.append(f"steps    left of the loss above the least: {said}")
     if found["resembles_ridge"]:
         about = f"lw.L2({found['resembles_ridge']:.3g})"
         lines.append(f"ridge    stopping here resembles a penalty of about {about}")
