@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.table import write
 
-NAMES = ("startup", "least_squares", "parquet", "offset", "folds", "precision", "digits")
+NAMES = ("startup", "least_squares", "parquet", "offset", "folds", "precision", "digits", "descent")
 
 
 def asked(words: Sequence[str] | None) -> argparse.Namespace:

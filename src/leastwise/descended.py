@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from leastwise.errors import UsageError
+from leastwise.errors import UsageError, did_you_mean
 from leastwise.fitted import Fit, tensor
+from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.report import course as telling
+from leastwise.report.step import one_step
 from leastwise.solve import Solution
 from leastwise.solve.check import GradientCheck, check_gradient
 from leastwise.solve.course import Closed, Walked
@@ -22,6 +24,16 @@ from leastwise.solve.training import Training
 
 CHECKED_ROWS = 1_000  # rows on which the gradient is checked
 CONVERGED = 1e-6  # of the way from the first loss to the least: what is told as converged
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What is descended: the rows trained on as moments, their least squares, their loss."""
+
+    moments: Moments
+    solution: Solution
+    quadratic: Quadratic
+    held_out: Quadratic | None = None  # the loss of the validation fold
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,14 +49,22 @@ class Descent:
 
     fit: Fit  # least squares of the same rows, and the way back to them
     training: Training
-    solution: Solution  # least squares of the rows that were trained on
-    quadratic: Quadratic
+    ground: Ground
     course: Closed | Walked
     rule: Rule | None  # plain descent, momentum, Nesterov; None for other optimisers
-    remake: Callable[[Fit, Training], Descent]  # the way that this was made, for `again`
     lr: float | None  # None where the optimiser has a rate of its own
-    held_out: Quadratic | None = field(default=None, repr=False)  # the loss of the validation fold
-    validation_loss: Array | None = None  # (steps + 1,)
+    remake: Callable[[Fit, Training, Descent], Descent]  # the way that this was made, for `again`
+    validation_loss: Array | None = None  # (steps + 1,) on the fold held out
+
+    @property
+    def quadratic(self) -> Quadratic:
+        """The loss as a function of the parameters."""
+        return self.ground.quadratic
+
+    @property
+    def solution(self) -> Solution:
+        """Least squares of the rows that were trained on."""
+        return self.ground.solution
 
     # ---- the course ----
 
@@ -68,31 +88,37 @@ class Descent:
         return self._out(self.course.theta)
 
     @property
-    def W(self) -> Array:  # noqa: N802
+    def W(self) -> Any:  # noqa: N802
         """Weights (steps + 1, p, k), as in `X @ W + b`."""
-        return self._theta[:, : len(self.fit.names)]
+        return self._as_came(self._theta[:, : len(self.fit.names)])
 
     @property
-    def b(self) -> Array:
+    def b(self) -> Any:
         """Biases (steps + 1, k)."""
-        return self._bias(self._theta)
+        return self._as_came(self._bias(self._theta))
 
     @property
     def coef(self) -> Any:
         """Coefficients (steps + 1, p), or (steps + 1, k, p) for k targets."""
-        W = self.W
+        W = self._theta[:, : len(self.fit.names)]
         return self._as_came(W[..., 0] if W.shape[-1] == 1 else W.transpose(0, 2, 1))
 
     @property
     def intercept(self) -> Any:
         """Intercepts (steps + 1,), or (steps + 1, k)."""
-        return self._as_came(self.b[:, 0] if self.b.shape[1] == 1 else self.b)
+        b = self._bias(self._theta)
+        return self._as_came(b[:, 0] if b.shape[1] == 1 else b)
 
-    def at(self, t: int) -> tuple[Array, Array]:
+    def at(self, t: int) -> tuple[Any, Any]:
         """W (p, k) and b (k,) after t updates; of a course in closed form any t, at a cost of log t."""
         if isinstance(t, bool) or not isinstance(t, (int, np.integer)) or t < 0:
             raise UsageError(f"t={t!r} is no number of steps. Give a whole number of 0 or more.")
-        theta = self._out(self.course.at(int(t)))
+        W, b = self.parameters(int(t))
+        return self._as_came(W), self._as_came(b)
+
+    def parameters(self, t: int) -> tuple[Array, Array]:
+        """`at(t)` as numpy arrays, whatever came."""
+        theta = self._out(self.course.at(t))
         return theta[: len(self.fit.names)], self._bias(theta[None])[0]
 
     @property
@@ -103,8 +129,15 @@ class Descent:
 
     def again(self, **changes: Any) -> Descent:
         """The same rows with other settings of `Training`; method "moments" reads none of them again."""
+        known = {f.name for f in fields(Training)}
+        for name in changes:
+            if name not in known:
+                raise UsageError(
+                    f"again() takes what Training has, and {name!r} is none of it. "
+                    f"{did_you_mean(name, sorted(known))}"
+                )
         held = {"steps": None} if "epochs" in changes else {"epochs": None} if "steps" in changes else {}
-        return self.remake(self.fit, replace(self.training, **{**held, **changes}))
+        return self.remake(self.fit, replace(self.training, **{**held, **changes}), self)
 
     # ---- what is known before the first step ----
 
@@ -137,8 +170,8 @@ class Descent:
         """Whether it runs away: by the limit of the rate, or else by what was seen."""
         if self.rule is not None and self.training.schedule is None and self.training.batch is None:
             return self.rule.lr > self.rule.limit(self.quadratic.range[1])
-        end = self.course.loss[-1]
-        return bool(not np.isfinite(end) or end > 2 * self.course.loss[0] + abs(self.least or 0.0))
+        first, end = self.course.value(0), self.course.value(self.steps)
+        return bool(not np.isfinite(end) or end > 2 * first + abs(self.least or 0.0))
 
     @property
     def least(self) -> float | None:
@@ -204,7 +237,7 @@ class Descent:
         if self.rule is None or not self.quadratic.intercept or not len(self.fit.names):
             return None
         moved = Quadratic.of(
-            self._moments, self.solution, penalty=self.training.penalty,
+            self.ground.moments, self.solution, penalty=self.training.penalty,
             half=self.training.loss == "half", standardize=True,
         )  # fmt: skip
         return self.rule.limit(moved.range[1])
@@ -218,7 +251,7 @@ class Descent:
         if found is None:
             return None
         X, y = found
-        return check_gradient(X, y, *self.at(0))
+        return check_gradient(X, y, *self.parameters(0))
 
     def first_rows(self, most: int) -> tuple[Array, Array] | None:
         """X (m, p) and y (m, k) of the first usable rows; None where they cannot be read again."""
@@ -229,7 +262,7 @@ class Descent:
             block = fit.recipe.block(slab)
             if block.n:
                 X = np.array(block.X[:most], np.float64)
-                X = np.where(np.isnan(X), fit.fills, X) if len(fit.fills) else X
+                X = np.where(np.isnan(X), self._fills, X) if len(fit.fills) else X
                 return X, np.array(block.Y[:most], np.float64)
         return None
 
@@ -259,7 +292,7 @@ class Descent:
 
     def explain(self) -> str:
         """One step walked through with the numbers and shapes of these data."""
-        return telling.one_step(self)
+        return one_step(self)
 
     def plot(self) -> Any:
         """A figure: loss curve, contours of the loss with the path, fitted line (needs matplotlib)."""
@@ -278,12 +311,14 @@ class Descent:
     @cached_property
     def _final(self) -> Fit:
         """The model at the end, to predict with."""
-        W, b = self.at(self.steps)
-        return replace(self.fit, solution=replace(self.solution, coef=W.T.copy(), intercept=b.copy()))
+        W, b = self.parameters(self.steps)
+        solution = replace(self.solution, coef=W.T.copy(), intercept=b.copy())
+        return replace(self.fit, solution=solution, fills=self._fills)
 
     @property
-    def _moments(self) -> Any:
-        return trained_on(self.fit, self.training)
+    def _fills(self) -> Array:
+        """What missing numbers were filled with (p,), by the rows trained on."""
+        return self.ground.moments.fills if len(self.fit.fills) else self.fit.fills
 
     def _out(self, theta: Array) -> Array:
         return self.quadratic.move.out(theta, self.quadratic.intercept)
@@ -294,10 +329,3 @@ class Descent:
 
     def _as_came(self, values: Array) -> Any:
         return tensor(values) if self.fit.native == "torch" else values
-
-
-def trained_on(fit: Fit, training: Training) -> Any:
-    """The moments of the rows that are trained on: all, or all folds but the first."""
-    if fit.moments is None:
-        raise UsageError("The model file holds no moments, which descent takes. Fit again.")
-    return fit.moments if training.patience is None else fit.moments.training(0)

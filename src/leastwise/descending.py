@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leastwise.descended import Descent, trained_on
-from leastwise.errors import DataError, LeastwiseWarning, UsageError, did_you_mean
+from leastwise.checks import MOST_COLUMNS
+from leastwise.descended import Descent, Ground
+from leastwise.errors import DataError, LeastwiseWarning, UsageError, did_you_mean, listed, plural
 from leastwise.fitted import Fit, Options
 from leastwise.fitting import OPENING
 from leastwise.fitting import fit as fit_rows
@@ -21,7 +22,7 @@ from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.recipe import Recipe
 from leastwise.rows.memory import real_matrix
-from leastwise.solve import least_squares
+from leastwise.solve import Solution, doubtful, least_squares
 from leastwise.solve.course import Closed, Walked
 from leastwise.solve.quadratic import Quadratic
 from leastwise.solve.rule import Rule
@@ -33,8 +34,13 @@ if TYPE_CHECKING:
     from leastwise.teach import LinearRegression
 
 STEPS = 100
-FOLDS = 5  # of which one is for validation, where patience asks for it
 NOT_OURS = ("rank", "se", "cluster")
+CHUNK = 1_024  # steps whose validation losses are looked at together
+OTHER_NAMES = {
+    "learning_rate": "lr", "eta0": "lr", "eta": "lr", "max_iter": "steps", "n_iter": "steps",
+    "batch_size": "batch", "optimiser": "optimizer", "standardise": "standardize", "alpha": "penalty",
+    "weight_decay": "penalty", "l2": "penalty", "init": "start",
+}  # fmt: skip
 
 
 def descend(
@@ -57,7 +63,7 @@ def descend(
     "analytic" cost steps n p k.
 
     Warns (LeastwiseWarning) before it begins where the rate is above its limit, above which the loss
-    grows.     Raises errors.LeastwiseError of the kind that fits.
+    grows. Raises errors.LeastwiseError of the kind that fits.
 
     >>> import leastwise as lw
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0]
@@ -65,78 +71,127 @@ def descend(
     >>> float(run.coef[-1][0].round(4)), float(run.intercept[-1].round(4)), round(run.lr_limit, 4)
     (2.0, 1.0, 0.238)
     """
-    ours = {f.name for f in fields(Training)}
-    known = {f.name for cls in (Recipe, Options) for f in fields(cls)} - {"terms", "filled", "notes"}
-    known = (known | set(OPENING)) - set(NOT_OURS)
-    for name in common:
-        if name not in ours | known:
-            raise UsageError(f"There is no option {name!r}. {did_you_mean(name, sorted(ours | known))}")
+    asked, rest = _sorted_out(training, options, common)
+    if isinstance(source, Moments):
+        return run(fit_rows(source, target, recipe=recipe, options=options, **rest), asked)
+    if asked.patience is None:
+        rest["folds"] = 0
+    fitted = fit_rows(source, target, recipe=recipe, options=options, **rest)
+    if asked.patience is not None and _training_in_doubt(fitted):  # held-out rows may not cost it a digit
+        rest["precision"] = "exact"
+        fitted = fit_rows(source, target, recipe=recipe, options=options, **rest)
+    return run(fitted, asked)
+
+
+def _sorted_out(
+    training: Training | None, options: Options | None, common: dict[str, Any]
+) -> tuple[Training, dict[str, Any]]:
+    """How to descend, and what is for `fit`; what is for neither is refused."""
     if training is not None and not isinstance(training, Training):
         raise UsageError(f"training={training!r} is no Training. Make one, or leave it out.")
-    said = {name: value for name, value in common.items() if name in ours}
-    rest = {name: value for name, value in common.items() if name not in ours}
-    asked = replace(training or Training(), **said)
-    folds = rest.get("folds", None if options is None else options.folds)
+    ours = {f.name for f in fields(Training)}
+    theirs = {f.name for cls in (Recipe, Options) for f in fields(cls)} - {"terms", "filled", "notes"}
+    theirs = (theirs | set(OPENING)) - set(NOT_OURS)
+    for name in common:
+        if name not in ours | theirs:
+            raise UsageError(unknown_option(name, ours | theirs))
+    if options is not None and getattr(options, "se", None) is not None:
+        raise UsageError(f"Options(se='{options.se}') is for fit: descent has no standard errors.")
+    asked = replace(training or Training(), **{k: v for k, v in common.items() if k in ours})
+    rest = {k: v for k, v in common.items() if k not in ours}
+    folds = rest.get("folds", getattr(options, "folds", None))
     if asked.patience is None and folds:
         raise UsageError(
             f"folds={folds} came without patience. A fold is for early stopping: add patience=10."
         )
-    if not isinstance(source, Moments):
-        rest["folds"] = (folds or FOLDS) if asked.patience is not None else 0
-    return run(fit_rows(source, target, recipe=recipe, options=options, **rest), asked)
-
-
-def run(fit: Fit, training: Training) -> Descent:
-    """The descent of what was fitted."""
-    moments = trained_on(fit, training)
-    solution, held_out = fit.solution, None
-    if training.patience is not None:
-        solution, held_out = _parted(fit, moments)
-    quadratic = Quadratic.of(
-        moments, solution, penalty=training.penalty, half=training.loss == "half",
-        standardize=training.standardize,
-    )  # fmt: skip
-    if training.standardize and not quadratic.intercept:
+    if asked.patience is not None and folds == 0:
         raise UsageError(
-            "standardize=True centres the columns, which takes an intercept, and intercept=False came. "
-            "Leave one of them out."
+            "patience needs a validation fold, and folds=0 makes none. Leave folds out, or give 2 or more."
         )
+    return asked, rest
+
+
+def unknown_option(name: str, known: set[str]) -> str:
+    """What is said of an option that there is not."""
+    hint = (
+        f"Here it is {OTHER_NAMES[name]!r}." if name in OTHER_NAMES else did_you_mean(name, sorted(known))
+    )
+    return f"There is no option {name!r}. {hint}"
+
+
+def _training_in_doubt(fit: Fit) -> bool:
+    """Whether the training folds alone leave too few digits, though all rows together may not."""
+    moments = fit.moments
+    if moments is None or moments.exact or moments.plan is None or fit.options.precision != "auto":
+        return False
+    if fit.rows is None or not fit.rows.rereadable or len(moments.names) > MOST_COLUMNS:
+        return False
+    part = moments.training(0)
+    return part.n > 0 and bool(doubtful(least_squares(part, intercept=fit.options.intercept, root=False)))
+
+
+def run(fit: Fit, training: Training, before: Descent | None = None) -> Descent:
+    """The descent of what was fitted; `before` went over the same rows."""
+    ground = before.ground if before is not None and _same_ground(before.training, training) else None
+    ground = ground or _ground(fit, training)
+    quadratic = ground.quadratic
     theta = quadratic.move.back(_start(fit, training, quadratic), quadratic.intercept)
-    feed = None if training.method == "moments" else _feed(fit, training, moments)
+    feed = None if training.method == "moments" else _feed(fit, training, ground)
     lr, rule = _rate(training, quadratic, feed)
     _tell(training, quadratic, rule)
-    steps = _steps(training, moments.n)
+    steps = _steps(training, ground.moments.n)
     if training.closed and rule is not None:
-        course, losses = _closed(Closed(quadratic, rule, theta, steps), held_out, training)
+        course, losses = _closed(Closed(quadratic, rule, theta, steps), ground, training)
     else:
-        course, losses = _walked(fit, training, quadratic, theta, feed, lr, steps, held_out)
-    return Descent(fit, training, solution, quadratic, course, rule, run, lr, held_out, losses)
+        course, losses = _walked(fit, training, ground, theta, feed, lr, steps)
+    return Descent(fit, training, ground, course, rule, lr, run, losses)
 
 
 # ---- before the first step ----
 
 
-def _parted(fit: Fit, moments: Moments) -> tuple[Any, Quadratic]:
-    """Least squares of the training folds, and the loss of the validation fold, filled with their means."""
-    if fit.moments is None or fit.moments.plan is None:
+def _same_ground(a: Training, b: Training) -> bool:
+    same = (a.penalty, a.loss, a.standardize) == (b.penalty, b.loss, b.standardize)
+    return same and (a.patience is None) == (b.patience is None)
+
+
+def _ground(fit: Fit, training: Training) -> Ground:
+    """The loss that is followed, and that of the fold that is held out where there is one."""
+    if fit.moments is None:
+        raise UsageError("The model file holds no moments, which descent takes. Fit again.")
+    if training.standardize and not fit.options.intercept:
+        raise UsageError(
+            "standardize=True centres the columns, which takes an intercept, and intercept=False came. "
+            "Leave one of them out."
+        )
+    moments, solution, held_out = fit.moments, fit.solution, None
+    if training.patience is not None:
+        moments, solution, held_out = _parted(fit, fit.moments)
+    quadratic = Quadratic.of(
+        moments, solution, penalty=training.penalty, half=training.loss == "half",
+        standardize=training.standardize,
+    )  # fmt: skip
+    return Ground(moments, solution, quadratic, held_out)
+
+
+def _parted(fit: Fit, whole: Moments) -> tuple[Moments, Solution, Quadratic]:
+    """The training folds, their least squares, and the loss of the fold that is held out."""
+    if whole.plan is None:
         raise UsageError(
             "patience needs a validation fold, and these rows were dealt to none"
             f"{': ' + fit.unscored if fit.unscored else ''}. Give folds=5, or leave patience out."
         )
-    solution = least_squares(
-        moments, intercept=fit.options.intercept, rank=fit.options.rank, root=False, digits=ENOUGH
-    )
-    held = fit.moments.fold(0)
-    if held.n == 0 or moments.n == 0:
+    held, moments = whole.fold(0), whole.training(0)
+    if held.n < 2 or moments.n < 2:
         raise DataError(
-            f"The validation fold has {held.n:,} rows and {moments.n:,} are left for training. Both need "
-            "some. Give more rows, or leave patience out."
+            f"patience holds out one of {whole.plan.k} folds, of {plural(held.n, 'row')}, and leaves "
+            f"{moments.n:,} for training. Both need two. Give more rows, or other folds, or no patience."
         )
     if held.filled:
-        gaps = moments.gaps + (moments.shift - held.shift)[list(held.filled)]
-        held = held.imputed(gaps)
-    own = least_squares(held, intercept=fit.options.intercept, root=False, digits=ENOUGH)
-    return solution, Quadratic.of(held, own)
+        held = held.imputed(moments.gaps + (moments.shift - held.shift)[list(held.filled)])
+    how: dict[str, Any] = {"intercept": fit.options.intercept, "root": False, "digits": ENOUGH}
+    own = least_squares(held, **how)
+    return moments, least_squares(moments, rank=fit.options.rank, **how), Quadratic.of(held, own)
 
 
 def _start(fit: Fit, training: Training, quadratic: Quadratic) -> Array:
@@ -144,20 +199,18 @@ def _start(fit: Fit, training: Training, quadratic: Quadratic) -> Array:
     p, k, start = len(quadratic.names), len(quadratic.targets), training.start
     if start is None:
         return np.zeros((p + quadratic.intercept, k))
-    if isinstance(start, Descent):
-        W, b = start.at(start.steps)
-        start = (W, b)
-    elif isinstance(start, Fit):
-        start = (start.solution.coef.T, start.solution.intercept)
+    if isinstance(start, (Descent, Fit)):
+        start = _parameters(start, quadratic)
     if not isinstance(start, (tuple, list)) or len(start) != 2:
         raise UsageError(
             "start is a pair (W, b) of weights (p, k) and biases (k,), a Fit or a Descent, and "
             f"{type(start).__name__} came. Give one of them, or leave it out for zeros."
         )
-    W = np.array(real_matrix(start[0], "start's W"), np.float64)
-    b = start[1] if start[1] is not None else np.zeros(k)
-    flat = b.reshape(-1) if hasattr(b, "reshape") else np.atleast_1d(b)
-    b = np.array(real_matrix(flat, "start's b"), np.float64).ravel()
+    W, b = start[0], np.zeros(k) if start[1] is None else start[1]
+    W = np.array(real_matrix(W, "start's W"), np.float64)
+    if not isinstance(b, (list, tuple)) and np.ndim(b) == 0:
+        b = b.reshape(1) if hasattr(b, "reshape") else [b]
+    b = np.array(real_matrix(b, "start's b"), np.float64).ravel()
     if W.shape != (p, k) or b.shape != (k,):
         raise UsageError(
             f"start has W {W.shape} and b {b.shape}; {(p, k)} and {(k,)} are needed, as in X @ W + b. "
@@ -170,9 +223,26 @@ def _start(fit: Fit, training: Training, quadratic: Quadratic) -> Array:
     return np.vstack([W, b[None]]) if quadratic.intercept else W
 
 
-def _feed(fit: Fit, training: Training, moments: Moments) -> Feed:
+def _parameters(start: Descent | Fit, quadratic: Quadratic) -> tuple[Array, Array]:
+    """W (p, k) and b (k,) of a model of the same columns."""
+    fit = start.fit if isinstance(start, Descent) else start
+    for what, theirs, ours in (
+        ("columns", fit.names, quadratic.names), ("targets", fit.recipe.target, quadratic.targets),
+    ):  # fmt: skip
+        if theirs != ours:
+            raise UsageError(
+                f"start has the {what} {listed(theirs)}, and here they are {listed(ours)}. Give a model "
+                f"of the same {what} in the same order."
+            )
+    if isinstance(start, Descent):
+        return start.parameters(start.steps)
+    return start.solution.coef.T, start.solution.intercept
+
+
+def _feed(fit: Fit, training: Training, ground: Ground) -> Feed:
     """The rows as tensors."""
     from leastwise.solve.feed import Feed
+    from leastwise.solve.walk import own_torch
 
     if fit.rows is None or not fit.rows.rereadable:
         what = "moments hold no rows" if fit.rows is None else f"{fit.rows.source} can be read once"
@@ -180,36 +250,26 @@ def _feed(fit: Fit, training: Training, moments: Moments) -> Feed:
             f"method='{training.method}' goes over the rows again and again, and {what}. Use "
             "method='moments', or give rows that can be read again."
         )
-    without = 0 if training.patience is not None else None
-    fills = fills_of(moments) if moments.filled else np.empty(0)
-    return Feed(
-        fit.rows, fit.recipe, fills, moments.n, moments.weight, training.dtype, training.device,
-        plan=moments_plan(fit, training), without=without,
-    )  # fmt: skip
-
-
-def moments_plan(fit: Fit, training: Training) -> Any:
-    """How rows were dealt, where one fold is for validation."""
-    return fit.moments.plan if training.patience is not None and fit.moments is not None else None
-
-
-def fills_of(moments: Moments) -> Array:
-    """What stands in for a missing number of each feature (p,)."""
-    fills = moments.mean[: len(moments.names)].copy()
-    fills[list(moments.filled)] = moments.shift[list(moments.filled)] + moments.gaps
-    return fills
+    plan = fit.moments.plan if training.patience is not None and fit.moments is not None else None
+    move = ground.quadratic.move
+    with own_torch():
+        return Feed(
+            fit.rows, fit.recipe, ground.moments, (move.mean, move.by) if training.standardize else None,
+            training.dtype, training.device, plan=plan, without=None if plan is None else 0,
+        )  # fmt: skip
 
 
 def _rate(training: Training, quadratic: Quadratic, feed: Feed | None) -> tuple[float | None, Rule | None]:
     """The rate, and the rule of plain descent, momentum or Nesterov; None for other optimisers."""
     if not training.is_sgd:
         return (None if training.lr == "auto" else float(training.lr)), None
-    rule = Rule(1.0, float(training.momentum), training.nesterov)
+    kinked = training.penalty.l1 > 0 and training.l1 == "proximal"
+    rule = Rule(1.0, float(training.momentum), training.nesterov, kinked)
     if training.lr != "auto":
         return float(training.lr), replace(rule, lr=float(training.lr))
     low, top = quadratic.range
     lr = rule.best(low, top) if top > 0 else 1.0
-    if training.penalty.l1 and top > 0:  # steps that do not overshoot: Beck and Teboulle (2009), ISTA
+    if training.penalty.l1 and top > 0:
         lr = min(lr, (1 - rule.beta) / top)
     if training.batch and feed is not None and training.batch < feed.n:
         lr = min(lr, (1 - rule.beta) / (2 * _batch_curvature(training, quadratic, feed)))
@@ -226,8 +286,7 @@ def _batch_curvature(training: Training, quadratic: Quadratic, feed: Feed) -> fl
     n, B = feed.n, training.batch or feed.n
     most = 0.0
     for X, _, w in feed.parts():
-        moved = (X - X.new_tensor(quadratic.move.mean)) / X.new_tensor(quadratic.move.by)
-        size = (moved * moved).sum(dim=1) + float(quadratic.intercept)
+        size = (X * X).sum(dim=1) + float(quadratic.intercept)
         most = max(most, float((size if w is None else size * w).max()))
     row = 2 * quadratic.scale * quadratic.weight * (most + 2 * quadratic.l2)
     top = quadratic.range[1]
@@ -259,12 +318,6 @@ def _steps(training: Training, n: int) -> int:
 # ---- the course ----
 
 
-def stopping(losses: Array, patience: int) -> int:
-    """The step at which the loss had not gone down for `patience` steps; the last one if it always did."""
-    watch = Watch(patience)
-    return next((t for t, loss in enumerate(losses) if watch.enough(t, float(loss))), len(losses) - 1)
-
-
 class Watch:
     """Early stopping: has the validation loss not gone down for `patience` steps?"""
 
@@ -277,30 +330,33 @@ class Watch:
         return t - self.since >= self.patience
 
 
-def _closed(
-    course: Closed, held_out: Quadratic | None, training: Training
-) -> tuple[Closed | Walked, Array | None]:
+def _closed(course: Closed, ground: Ground, training: Training) -> tuple[Closed | Walked, Array | None]:
     """The course in closed form, as far as the losses of the validation fold go down, and those."""
-    if held_out is None:
+    if ground.held_out is None:
         return course, None
-    losses = held_out.values(course.quadratic.move.out(course.theta, course.quadratic.intercept))
-    stop = stopping(losses, training.patience or 1)
-    return replace(course, steps=stop), losses[: stop + 1]
+    watch, move, losses = Watch(training.patience or 1), course.quadratic.move, list[float]()
+    for first in range(0, course.steps + 1, CHUNK):
+        theta = course.between(first, min(first + CHUNK, course.steps + 1))
+        for loss in ground.held_out.values(move.out(theta, course.quadratic.intercept)):
+            losses.append(float(loss))
+            if watch.enough(len(losses) - 1, losses[-1]):
+                return replace(course, steps=len(losses) - 1), np.array(losses)
+    return course, np.array(losses)
 
 
 def _walked(
     fit: Fit,
     training: Training,
-    quadratic: Quadratic,
+    ground: Ground,
     theta: Array,
     feed: Feed | None,
     lr: float | None,
     steps: int,
-    held_out: Quadratic | None,
 ) -> tuple[Walked, Array | None]:
     """The course step by step, and the validation losses."""
     from leastwise.solve import walk as walking
 
+    quadratic, held_out = ground.quadratic, ground.held_out
     losses: list[float] = []
     watch = Watch(training.patience or 1)
 
@@ -311,16 +367,15 @@ def _walked(
         losses.append(float(held_out.values(at)))
         return watch.enough(t, losses[-1])
 
-    if feed is not None and training.standardize:
-        feed.moved(quadratic.move.mean, quadratic.move.by)
-    like = None if feed is None else feed.first(1)[0]
-    model = walking.placed(theta, quadratic.intercept, like)
-    gradient = (
-        walking.from_moments(quadratic)
-        if feed is None
-        else walking.from_rows(feed, training, fit.options.seed)
-    )
-    course = walking.walk(model, gradient, training, rate=lr, steps=steps, watch=stop, quadratic=quadratic)
+    with walking.own_torch():
+        like = None if feed is None else feed.first(1)[0]
+        model = walking.placed(theta, quadratic.intercept, like)
+        source: Any = walking.FromMoments(quadratic)
+        if feed is not None:
+            source = walking.FromRows(feed, training, fit.options.seed)
+        course = walking.walk(
+            model, source, training, rate=lr, steps=steps, watch=stop, quadratic=quadratic
+        )
     if held_out is None:
         return course, None
     if len(losses) <= course.steps:

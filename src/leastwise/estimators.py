@@ -79,25 +79,32 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        self._check_parameters()
         training = Training(
             lr=self.lr, steps=self.steps, method=self.method, momentum=self.momentum,
-            nesterov=self.nesterov, optimizer=self.optimizer, penalty=self.penalty or Penalty(), l1=self.l1,
+            nesterov=self.nesterov, optimizer=self.optimizer,
+            penalty=Penalty() if self.penalty is None else self.penalty, l1=self.l1,
             batch=self.batch, patience=self.patience, standardize=self.standardize,
         )  # fmt: skip
-        source, columns = _source(X, y, sample_weight)
+        source, columns = _source(X, y, sample_weight, getattr(self, "feature_names_in_", None))
+        columns |= {"intercept": self.fit_intercept, "seed": self.random_state}
         with warnings.catch_warnings():
-            warnings.simplefilter("default" if self.allow_divergence else "error", LeastwiseWarning)
+            if not self.allow_divergence:
+                warnings.simplefilter("error", LeastwiseWarning)
             try:
-                run = descend(
-                    source,
-                    training=training,
-                    intercept=self.fit_intercept,
-                    seed=self.random_state,
-                    **columns,
-                )
+                run = descend(source, training=training, **columns)
             except LeastwiseWarning as told:
                 raise UsageError(f"{told}. To see it diverge, pass allow_divergence=True.") from None
         return self._keep(run, np.ndim(y) == 2)
+
+    def _check_parameters(self) -> None:
+        """What `descend` would name otherwise."""
+        for name in ("fit_intercept", "allow_divergence"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name}={getattr(self, name)!r} is neither True nor False. Give one.")
+        seed = self.random_state
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise UsageError(f"random_state={seed!r} is no whole number of 0 or more. Give one.")
 
     def predict(self, X: Any) -> Any:
         """Predictions (n,), or (n, k) for several targets."""
@@ -106,7 +113,7 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return X @ self.coef_.T + self.intercept_
 
     def _keep(self, run: Any, several: bool) -> GradientDescentRegressor:
-        W, b = run.at(run.steps)
+        W, b = run.parameters(run.steps)
         self.coef_ = W.T if several else W[:, 0]
         self.intercept_ = b if several else float(b[0])
         self.loss_curve_ = np.asarray(run.loss)
@@ -115,14 +122,29 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self
 
 
-def _source(X: Any, y: Any, weight: Any) -> tuple[Any, dict[str, Any]]:
-    """The rows as `descend` takes them; weights go along as a column."""
-    if weight is None:
+def _source(X: Any, y: Any, weight: Any, names: Any) -> tuple[Any, dict[str, Any]]:
+    """The rows as `descend` takes them; names and weights go along as those of a table."""
+    if weight is None and names is None:
         return (X, y), {}
     import pyarrow as pa
 
     Y = y[:, None] if np.ndim(y) == 1 else y
-    columns = {f"x{j}": column for j, column in enumerate(X.T)}
-    targets = {f"y{j}": column for j, column in enumerate(Y.T)}
-    table = pa.table({**columns, **targets, "weight": weight})
-    return table, {"target": list(targets), "weight": "weight"}
+    columns = {str(name): column for name, column in zip(_names(X, names), X.T, strict=True)}
+    if weight is not None:
+        columns[_free("weight", columns)] = weight
+    targets = {_free(f"y{j}", columns): column for j, column in enumerate(Y.T)}
+    asked: dict[str, Any] = {"target": list(targets)}
+    if weight is not None:
+        asked["weight"] = _free("weight", dict.fromkeys(_names(X, names)))
+    return pa.table({**columns, **targets}), asked
+
+
+def _names(X: Any, names: Any) -> list[str]:
+    return [f"x{j}" for j in range(X.shape[1])] if names is None else [str(name) for name in names]
+
+
+def _free(name: str, taken: Any) -> str:
+    """`name`, or with underscores where a column is called so."""
+    while name in taken:
+        name += "_"
+    return name

@@ -94,7 +94,7 @@ def fit(
     checks.target(moments, solution)
     checks.tiny(moments, solution)
     checks.folds(moments, solution, chosen)
-    fills = _fills(moments) if asked.missing == "mean" else np.empty(0)
+    fills = moments.fills if asked.missing == "mean" else np.empty(0)
     notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told)
     columns = tuple(name for name in rows.names if name not in rows.targets)
     return Fit(
@@ -250,13 +250,6 @@ def _condense(
         )
     kind = recipe.weight_kind if recipe.weight else ""
     return replace(moments.settled(), weight_kind=kind), tally
-
-
-def _fills(moments: Moments) -> Array:
-    """What stands in for a missing number of each feature (p,): the same as the moments have there."""
-    fills = moments.mean[: len(moments.names)].copy()
-    fills[list(moments.filled)] = moments.shift[list(moments.filled)] + moments.gaps
-    return fills
 
 
 def _numbers(block: Block, recipe: Recipe) -> Numbers:
@@ -416,7 +409,7 @@ def _fit_moments(
         missing="mean" if moments.filled else "error",
         weight_kind=moments.weight_kind or "analytic",
     )
-    fills = _fills(moments) if moments.filled else np.empty(0)
+    fills = moments.fills if moments.filled else np.empty(0)
     notes = ["fitted from moments: rows that were dropped before are not counted"]
     if chosen.precision == "auto" and (doubt := doubtful(solution)):
         notes.append(f"these moments leave {doubt}; condensed with precision='exact' they keep all")

@@ -335,6 +335,13 @@ class Moments:
         present = sums[0] - sums[marks]
         return np.divide(sums[columns], present, out=np.zeros(len(columns)), where=present > 0)
 
+    @property
+    def fills(self) -> Array:
+        """What stands in for a missing number of each feature (p,)."""
+        fills = self.mean[: len(self.names)].copy()
+        fills[list(self.filled)] = self.shift[list(self.filled)] + self.gaps
+        return fills
+
     def imputed(self, gaps: Array | None = None) -> Moments:
         """Missing cells filled with `gaps` (by default these rows' own means), indicators gone."""
         if not self.filled:
@@ -376,6 +383,11 @@ def first_shift(X: NDArray[Any], Y: NDArray[Any], w: Array | None = None) -> Arr
     """A shift (p + k,) near the middle of these rows: means of what is finite and counts, NaN for none."""
     some: Any = slice(None) if w is None else np.flatnonzero(w > 0)
     rows = block_rows(X.shape[1] + Y.shape[1])
+    if w is None and len(X):
+        with np.errstate(all="ignore"):
+            quick = np.concatenate([part[:rows].mean(axis=0, dtype=np.float64) for part in (X, Y)])
+        if np.isfinite(quick).all():
+            return quick
     first = np.column_stack([X[some][:rows], Y[some][:rows]]).astype(np.float64)
     means = _finite_means(first, None if w is None else w[some][:rows])
     for j in np.flatnonzero(np.isnan(means)):  # nothing in the first of them: the rest of this column

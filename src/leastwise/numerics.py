@@ -6,9 +6,10 @@ Nothing here knows of rows, columns' names or models.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)  # 2^-52; the unit roundoff u is half of it
-BLOCK_BYTES = 2 << 20  # a block that stays in a core's own cache while it is multiplied
+FEW_COLUMNS = 400  # of a square matrix up to which BLAS is no faster with more threads
+BLOCK_BYTES = 1 << 20  # a block that stays in a core's own cache while it is multiplied
 
 
 def gram(Z: Any) -> Any:
@@ -34,7 +36,7 @@ def gram(Z: Any) -> Any:
 
 
 def block_rows(q: int) -> int:
-    """Rows (b) of a block of `q` columns: 2 MB of them, 1,024 at least, 16,384 at most.
+    """Rows (b) of a block of `q` columns: 1 MB of them, 1,024 at least, 16,384 at most.
 
     Below a thousand rows adding up the (q, q) products costs as much as making them.
     """
@@ -51,11 +53,9 @@ def workers() -> int:
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Inside, BLAS uses one thread: tall, thin products gain by many workers, not by many BLAS threads."""
-    from threadpoolctl import threadpool_limits
-
     with _blas.lock:  # the setting is the whole process's: the first in sets it, the last out restores it
         if _blas.inside == 0:
-            _blas.limits = threadpool_limits(limits=1, user_api="blas")
+            _blas.limits = _blas.controller().limit(limits=1, user_api="blas")
         _blas.inside += 1
     try:
         yield
@@ -66,12 +66,28 @@ def one_blas_thread() -> Iterator[None]:
                 _blas.limits.restore_original_limits()
 
 
+def few_threads(columns: int) -> AbstractContextManager[None]:
+    """One BLAS thread inside for matrices of so few columns that more would wait for one another."""
+    return one_blas_thread() if columns <= FEW_COLUMNS else nullcontext()
+
+
 class _Blas:
-    """Who is inside `one_blas_thread`, over all threads."""
+    """Who is inside `one_blas_thread`, over all threads, and the libraries that it is about."""
 
     def __init__(self) -> None:
         self.lock, self.inside = threading.Lock(), 0
         self.limits: Any = None
+        self.known: tuple[str, ...] = ()
+        self.found: Any = None
+
+    def controller(self) -> Any:
+        """The libraries that are loaded; looked for again when one that brings a BLAS was imported."""
+        from threadpoolctl import ThreadpoolController
+
+        now = tuple(name for name in ("numpy", "scipy.linalg", "torch", "sklearn") if name in sys.modules)
+        if self.found is None or now != self.known:
+            self.known, self.found = now, ThreadpoolController()
+        return self.found
 
 
 _blas = _Blas()

@@ -9,6 +9,7 @@ n is the sum of weights where there are weights. The intercept is never penalise
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from leastwise.errors import UsageError
@@ -24,9 +25,9 @@ class Penalty:
     def __post_init__(self) -> None:
         for name in ("l1", "l2"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not 0 <= value < float("inf"):
+            if not _is_number(value) or not 0 <= value < float("inf"):
                 raise UsageError(f"The penalty {name}={value!r} is no number of 0 or more. Give one.")
+            object.__setattr__(self, name, float(value))
 
     def __add__(self, other: Any) -> Penalty:
         if not isinstance(other, Penalty):
@@ -61,7 +62,12 @@ def elastic_net(alpha: float, l1_ratio: float) -> Penalty:
     >>> elastic_net(2.0, 0.25)
     L1(0.5) + L2(1.5)
     """
-    ratio = isinstance(l1_ratio, (int, float)) and not isinstance(l1_ratio, bool)
-    if not ratio or not 0 <= l1_ratio <= 1:
+    if not _is_number(alpha) or not 0 <= alpha < float("inf"):
+        raise UsageError(f"The penalty alpha={alpha!r} is no number of 0 or more. Give one.")
+    if not _is_number(l1_ratio) or not 0 <= l1_ratio <= 1:
         raise UsageError(f"l1_ratio={l1_ratio!r} is no number from 0 to 1. Give one.")
     return L1(alpha * l1_ratio) + L2(alpha * (1 - l1_ratio))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)  # numpy's numbers are Real too

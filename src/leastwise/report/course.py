@@ -23,7 +23,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 def facts(run: Any) -> dict[str, Any]:
     """Everything that is told of `run` (a Descent), as plain JSON values."""
-    loss, least = run.loss, run.least
+    least = run.least
     found = {
         "data": {
             "source": run.fit.source, "rows": run.solution.n, "features": list(run.fit.names),
@@ -32,8 +32,8 @@ def facts(run: Any) -> dict[str, Any]:
         "how": _how(run),
         "steps": run.steps,
         "loss": {
-            "start": _plain(loss[0]), "end": _plain(loss[-1]), "least": _plain(least),
-            "formula": _formula(run),
+            "start": _plain(run.course.value(0)), "end": _plain(run.course.value(run.steps)),
+            "least": _plain(least), "formula": _formula(run),
         },
         "limit": {
             "lr": _plain(run.lr), "lr_limit": _plain(run.lr_limit), "lr_best": _plain(run.lr_best),
@@ -63,9 +63,10 @@ def _plain(value: Any) -> float | None:
 
 def _how(run: Any) -> dict[str, Any]:
     asked = run.training
+    batch = asked.batch if asked.batch is not None and asked.batch < run.solution.n else None
     optimizer = run.rule.name if run.rule is not None else _named(asked.optimizer)
     return {
-        "method": asked.method, "course": run.course.how, "optimizer": optimizer, "batch": asked.batch,
+        "method": asked.method, "course": run.course.how, "optimizer": optimizer, "batch": batch,
         "penalty": repr(asked.penalty) if asked.penalty else None,
         "l1": asked.l1 if asked.penalty.l1 else None, "standardize": asked.standardize,
         "scheduled": asked.schedule is not None,
@@ -83,8 +84,10 @@ def _formula(run: Any) -> str:
     mean = "mean((X W + b - y)^2)" if run.training.loss == "mean" else "mean((X W + b - y)^2) / 2"
     if not run.training.penalty:
         return mean
-    share = (2.0 if run.training.loss == "mean" else 1.0) / k
-    return f"{mean} + {share:g} ({run.training.penalty!r})"
+    share, asked = (2.0 if run.training.loss == "mean" else 1.0) / k, run.training.penalty
+    terms = [f"{share * asked.l1:.4g} |W|_1"] if asked.l1 else []
+    terms += [f"{share * asked.l2:.4g} |W|^2"] if asked.l2 else []
+    return " + ".join([mean, *terms])
 
 
 def _steps_to(run: Any, tol: float) -> int | None:
@@ -93,7 +96,7 @@ def _steps_to(run: Any, tol: float) -> int | None:
 
 
 def _parameters(run: Any) -> list[dict[str, Any]]:
-    (W0, b0), (W, b), end = run.at(0), run.at(run.steps), run.end
+    (W0, b0), (W, b), end = run.parameters(0), run.parameters(run.steps), run.end
     names = [*run.fit.names, "(Intercept)"]
     rows = []
     for j, target in enumerate(run.fit.recipe.target):
@@ -111,8 +114,8 @@ def _parameters(run: Any) -> list[dict[str, Any]]:
 
 def _curve(run: Any) -> list[list[float | None]]:
     """Step and loss, of all steps or of some spread evenly."""
-    steps = np.unique(np.linspace(0, run.steps, min(run.steps + 1, KEPT)).round().astype(int))
-    return [[int(t), _plain(run.loss[t])] for t in steps]
+    steps = sorted({round(i * run.steps / KEPT) for i in range(KEPT + 1)})
+    return [[t, _plain(run.course.value(t))] for t in steps]
 
 
 def _check(run: Any) -> dict[str, Any] | None:
@@ -127,7 +130,7 @@ def _validation(run: Any) -> dict[str, Any] | None:
     if losses is None:
         return None
     return {
-        "rows": run.held_out.n, "best_step": run.best_step, "best": _plain(losses[run.best_step]),
+        "rows": run.ground.held_out.n, "best_step": run.best_step, "best": _plain(losses[run.best_step]),
         "end": _plain(losses[-1]), "patience": run.training.patience,
     }  # fmt: skip
 
@@ -158,9 +161,9 @@ def verdict(found: Mapping[str, Any]) -> str:
     text = f"on its way: {left:.2g} of the loss above the least is left"
     more = found["steps_to"]["1e-06"]
     if more is not None and more > found["steps"]:
-        text += f"; a millionth after {more:,} steps"
-    if more is None and limit["shrink"] is not None and found["how"]["batch"] is None:
-        text += "; it does not come nearer than that"
+        text += f"; a millionth after {_steps(more)}"
+    if more is None and limit["shrink"] is not None and found["how"]["course"] == "closed form":
+        text += "; it does not come nearer" if limit["shrink"] >= 1 else "; it would take for ever"
     if found["how"]["batch"]:
         text += "; mini-batches at a constant rate stay at some distance: lower the rate with schedule="
     return text
@@ -277,13 +280,13 @@ def _limits(found: Mapping[str, Any]) -> str:
         text += f"; best {limit['lr_best']:.4g}"
         shrink = limit["shrink"]
         if shrink is not None:
-            text += f", and errors {'grow' if shrink > 1 else 'shrink'} x{shrink:.4g} per step"
+            text += f", and errors {_pace(shrink)} per step"
         lines.append(text)
     lines.append(_shape(limit))
     near = {tol: steps for tol, steps in found["steps_to"].items() if steps is not None}
     if near:
         words = {"0.001": "a thousandth", "1e-06": "a millionth"}
-        said = ", ".join(f"{words[tol]} after {plural(steps, 'step')}" for tol, steps in near.items())
+        said = ", ".join(f"{words[tol]} after {_steps(steps)}" for tol, steps in near.items())
         lines.append(f"steps    left of the loss above the least: {said}")
     if found["resembles_ridge"]:
         about = f"lw.L2({found['resembles_ridge']:.3g})"
@@ -294,6 +297,21 @@ def _limits(found: Mapping[str, Any]) -> str:
             "l1       the plain subgradient jumps about zero and never reaches it; l1='proximal' steps do"
         )
     return "\n".join(line for line in lines if line)
+
+
+def _pace(shrink: float) -> str:
+    """`shrink x0.9143`, `grow x1.082`; where that would be x1, by what share."""
+    way = "grow" if shrink > 1 else "shrink"
+    return (
+        f"{way} x{shrink:.4g}"
+        if abs(shrink - 1) >= 5e-4
+        else f"{way} by {abs(1 - shrink):.2g} of themselves"
+    )
+
+
+def _steps(count: int) -> str:
+    """`1 step`, `4,096 steps`, about 3.7e13 steps."""
+    return plural(count, "step") if count < 10**9 else f"about {count:.1e} steps"
 
 
 def _shape(limit: Mapping[str, Any]) -> str:
@@ -332,71 +350,3 @@ def lesson(found: Mapping[str, Any]) -> str:
         f"  {line}" for line in _limits(found).splitlines() if line[:5] in ("gradi", "rate ", "l1   ")
     ]
     return "\n".join(lines)
-
-
-# ---- one step, with its numbers ----
-
-
-def one_step(run: Any) -> str:
-    """The first step in full: model, loss, gradients, update, with shapes and numbers."""
-    q, (W, b) = run.quadratic, run.at(0)
-    n, (p, k) = run.solution.n, W.shape
-    theta = q.move.back(np.vstack([W, b[None]]) if q.intercept else W, q.intercept)
-    slope = q.gradient(theta) + (q.threshold * np.sign(theta) if q.l1 else 0.0)
-    lines = [
-        "One step of gradient descent, with the numbers of these data.",
-        "",
-        f"model      y_hat = X W + b            X ({n:,}, {p})  W ({p}, {k})  b ({k},)  y_hat ({n:,}, {k})",
-        *_first_row(run, W, b),
-        f"loss       L = {run.facts['loss']['formula']} = {number(float(run.loss[0]))}",
-        f"gradients  dL/dW = 2/(n k) X' (X W + b - y)   shape ({p}, {k})   = {_some(slope[:p])}",
-    ]
-    if q.intercept:
-        lines.append(f"           dL/db = 2/(n k) 1' (X W + b - y)   shape ({k},)   = {_some(slope[p:])}")
-    if run.training.standardize:
-        lines.append("           (of the standardised columns)")
-    lines += _update(run, theta, slope)
-    if run.steps:
-        lines.append(
-            f"again      the loss is now {number(float(run.loss[1]))}; and so on, {run.steps:,} times."
-        )
-    lines.append(f"           {run.verdict}")
-    return "\n".join(lines)
-
-
-def _first_row(run: Any, W: Any, b: Any) -> list[str]:
-    found = run.first_rows(1)
-    if found is None:
-        return []
-    x, y = found[0][0], found[1][0]
-    terms = " + ".join(
-        f"{number(float(v))} * {number(float(w))}" for v, w in zip(x[:3], W[:3, 0], strict=True)
-    )
-    more = " + ..." if len(x) > 3 else ""
-    guess = float(x @ W[:, 0] + b[0])
-    return [
-        f"           first row: {terms}{more} + {number(float(b[0]))} = {number(guess)}, the target is "
-        f"{number(float(y[0]))}: off by {number(guess - float(y[0]))}"
-    ]
-
-
-def _update(run: Any, theta: Any, slope: Any) -> list[str]:
-    if run.rule is None or run.lr is None:
-        return [f"update     by {run.facts['how']['optimizer']}"]
-    rate, was, step = run.lr, float(theta.ravel()[0]), float(slope.ravel()[0])
-    lines = [
-        "update     W <- W - lr dL/dW, b <- b - lr dL/db, under no_grad; then the gradients are cleared",
-        f"           the first weight: {number(was)} - {rate:.4g} * {number(step)} = "
-        f"{number(was - rate * step)}",
-    ]
-    if run.rule.beta:
-        kind = "ahead along the velocity" if run.rule.nesterov else "along the velocity"
-        lines.append(
-            f"           ({run.rule.name}: from the second step on {kind}, {run.rule.beta:g} of the last)"
-        )
-    return lines
-
-
-def _some(values: Any) -> str:
-    flat = [number(float(v)) for v in np.ravel(values)]
-    return f"[{', '.join(flat[:4])}{', ...' if len(flat) > 4 else ''}]"

@@ -71,8 +71,12 @@ def _title(run: Any) -> str:
 
 
 def _losses(ax: Any, run: Any) -> None:
-    loss = np.where(np.isfinite(run.loss), run.loss, np.nan)
-    ax.plot(loss, color=INK, lw=1.6, label="loss")
+    if run.steps > 100 * MOST:
+        points = np.array(run.facts["curve"], float)  # None, of a loss beyond float64, is nan
+        steps, loss = points.T
+    else:
+        steps, loss = np.arange(run.steps + 1), np.where(np.isfinite(run.loss), run.loss, np.nan)
+    ax.plot(steps, loss, color=INK, lw=1.6, label="loss")
     if run.training.batch is not None:
         ax.plot(run.batch_loss, color=FAINT, lw=0.6, zorder=0, label="of mini-batches")
     if run.validation_loss is not None:
@@ -175,7 +179,7 @@ def _rows(ax: Any, run: Any) -> None:
         _line(ax, run, X[:, 0], y[:, 0])
         ax.set(xlabel=run.fit.names[0], ylabel=target, title="Fitted line")
     else:
-        W, b = run.at(run.steps)
+        W, b = run.parameters(run.steps)
         guess = X @ W[:, 0] + b[0]
         ax.plot(guess, y[:, 0], ".", color=INK, ms=4, alpha=0.6)
         ends = [float(y[:, 0].min()), float(y[:, 0].max())]
@@ -189,7 +193,7 @@ def _line(ax: Any, run: Any, x: Array, y: Array) -> None:
     ends = np.array([x.min(), x.max()])
     height = float(np.ptp(y)) or 1.0
     for t in sorted({0, *(2**i for i in range(20) if 2**i < run.steps), run.steps}):
-        W, b = run.at(t)
+        W, b = run.parameters(t)
         line = W[0, 0] * ends + b[0]
         if not np.isfinite(line).all() or np.abs(line - y.mean()).max() > 2 * height:
             continue

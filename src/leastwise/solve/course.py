@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from leastwise.errors import UsageError
-from leastwise.numerics import Array
+from leastwise.numerics import Array, few_threads
 from leastwise.solve.quadratic import Quadratic
-from leastwise.solve.rule import Rule, power, squares, states
+from leastwise.solve.rule import Map, Rule, power, squares, states
 
 MOST_NUMBERS = 1 << 28  # of all parameters of all steps, made at once (2 GB)
 MOST_STEPS = 1 << 22  # looked through for the first that is near enough, where losses go up and down
@@ -21,7 +21,7 @@ class Closed:
     """All steps of a rule on a quadratic, by powers of one small matrix for each direction.
 
     `theta_t = theta_0 - Q (psi_t Q' g_0)`: g_0 the gradient at the start, psi of rule.py. Loss:
-    `least + scale sum_j (left_j' F (theta_0 - theta*))^2 pi_{t,j}^2`, a sum of squares.
+    `least + scale sum_j (left_j' (F theta_0 - T))^2 pi_{t,j}^2`, a sum of squares.
     """
 
     quadratic: Quadratic
@@ -33,9 +33,15 @@ class Closed:
 
     @cached_property
     def _share(self) -> Array:
-        """The start seen from the minimum, in each direction (r, k): `left' F (theta_0 - theta*)`."""
+        """The start seen from the minimum, in each direction (r, k): `left' (F theta_0 - T)`."""
         q = self.quadratic
-        return np.asarray(q.modes.left.T @ (q.factor @ (self.start - q.best)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(q.modes.left.T @ (q.factor @ self.start - q.aim))
+
+    @cached_property
+    def _squares(self) -> Array:
+        """Their squares, of all targets together (r,)."""
+        return np.asarray((self._share**2).sum(axis=1))
 
     @cached_property
     def _gradient(self) -> Array:
@@ -46,10 +52,34 @@ class Closed:
     def loss(self) -> Array:
         """The loss (steps + 1,) after each step."""
         q = self.quadratic
+        if self.steps >= MOST_NUMBERS:
+            raise UsageError(
+                f"{self.steps:,} steps have as many losses, which would not fit. Ask for some of them with "
+                "run.again(steps=...), for parameters with run.at(t), for a loss with run.steps_to(tol)."
+            )
         with np.errstate(over="ignore", invalid="ignore"):
-            share = (self._share**2).sum(axis=1)
-            found = squares(self.rule, q.modes.curvature, share, self.steps)
-            return np.nan_to_num(q.least + q.scale * found, nan=np.inf)
+            return np.nan_to_num(q.least + self._above(self.steps), nan=np.inf, posinf=np.inf)
+
+    def _above(self, steps: int) -> Array:
+        """What the loss is above its least (steps + 1,)."""
+        q = self.quadratic
+        with np.errstate(over="ignore", invalid="ignore"), few_threads(len(self.start)):
+            return q.scale * squares(self.rule, q.modes.curvature, self._squares, steps)
+
+    @property
+    def _map(self) -> Map:
+        return self.rule.map(self.quadratic.modes.curvature)
+
+    def between(self, first: int, last: int) -> Array:
+        """The parameters (last - first, d, k) after `first`, ..., `last` - 1 steps."""
+        with np.errstate(over="ignore", invalid="ignore"), few_threads(len(self.start)):
+            psi = states(self._map, power(self._map, first)[1], last - first - 1)[:, 0]
+            away = [(psi * g) @ self.quadratic.modes.directions.T for g in self._gradient.T]
+            return np.asarray(self.start - np.stack(away, axis=-1))
+
+    def value(self, t: int) -> float:
+        """The loss after t steps, at a cost of log t."""
+        return self.quadratic.least + self.excess(t)
 
     @cached_property
     def theta(self) -> Array:
@@ -59,19 +89,14 @@ class Closed:
         if count > MOST_NUMBERS:
             raise UsageError(
                 f"{self.steps:,} steps of {d * k:,} parameters are {count:,} numbers. Ask for single steps "
-                "with run.at(t), or for fewer steps; run.loss has no such limit."
+                "with run.at(t), or for fewer steps."
             )
-        with np.errstate(over="ignore", invalid="ignore"):
-            r = len(self.quadratic.modes.curvature)
-            map_ = self.rule.map(self.quadratic.modes.curvature)
-            psi = states(map_, np.zeros((len(map_[1]), r)), self.steps)[:, 0]  # (steps + 1, r)
-            away = [(psi * g) @ self.quadratic.modes.directions.T for g in self._gradient.T]
-            return np.asarray(self.start - np.stack(away, axis=-1))
+        return self.between(0, self.steps + 1)
 
     def at(self, t: int) -> Array:
         """The parameters (d, k) after t steps, at a cost of log t."""
         with np.errstate(over="ignore", invalid="ignore"):
-            psi = power(self.rule.map(self.quadratic.modes.curvature), t)[1][0]
+            psi = power(self._map, t)[1][0]
             return self.start - self.quadratic.modes.directions @ (psi[:, None] * self._gradient)
 
     @cached_property
@@ -85,12 +110,18 @@ class Closed:
         """The loss above the least after t steps, at a cost of log t."""
         q = self.quadratic
         with np.errstate(over="ignore", invalid="ignore"):
-            left = power(self.rule.left(q.modes.curvature), t)[0][0, 0]
-            found = float(((left[:, None] * self._share) ** 2).sum()) * q.scale
+            if self.rule.beta == 0:
+                left = (1 - self.rule.lr * q.modes.curvature) ** t
+            else:
+                left = power(self.rule.left(q.modes.curvature), t)[0][0, 0]
+            found = float(left**2 @ self._squares) * q.scale
         return float("inf") if np.isnan(found) else found
 
     def steps_to(self, tol: float) -> int | None:
-        """The first step at which `tol` of the loss above the least is left; None if never."""
+        """The first step at which `tol` of the loss above the least is left; None if never.
+
+        With momentum losses go up and down: beyond four million steps it is one of the first that are.
+        """
         target = tol * self.excess(0)
         if self.excess(0) <= target:
             return 0
@@ -114,8 +145,7 @@ class Closed:
         """The first of up to `most` steps whose loss is low enough, in longer and longer courses."""
         steps = 1 << 10
         while steps <= most:
-            longer = Closed(self.quadratic, self.rule, self.start, steps)
-            near = longer.loss - self.quadratic.least <= target
+            near = self._above(steps) <= target
             if near.any():
                 return int(np.argmax(near))
             steps <<= 4
@@ -135,6 +165,10 @@ class Walked:
     @property
     def steps(self) -> int:
         return len(self.theta) - 1
+
+    def value(self, t: int) -> float:
+        """The loss after t steps."""
+        return float(self.loss[t])
 
     def at(self, t: int) -> Array:
         """The parameters (d, k) after t steps."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leastwise.errors import UsageError
+from leastwise.errors import DataError, UsageError
+from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.recipe import Recipe
 from leastwise.rows import Rows, Slab
 
 MOST_BYTES = 2 << 30  # of rows that are kept in memory; more are read again in every pass
+SAME = 1e-6  # relative to a column's size: sums of the rows that were condensed are no further apart
 Part = tuple[Tensor, Tensor, "Tensor | None"]  # X (n, p), y (n, k), weights (n,) of mean 1
 
 
@@ -23,36 +25,42 @@ Part = tuple[Tensor, Tensor, "Tensor | None"]  # X (n, p), y (n, k), weights (n,
 class Feed:
     """Rows as tensors (X, y, w): kept where they fit into memory, else read anew in each pass.
 
-    `n` rows of weight above 0, whose weights add up to `weight`. `keep` gives the fold of each row of a
-    block and says which is left out. Mini-batches are shuffled by `seed`, all rows where they are in
+    They must be the rows of `moments` (of all folds of `plan` but the one left out). Missing numbers are
+    filled with the moments' means, columns are taken about `move[0]` and divided by `move[1]`, in float64;
+    then they are turned into `dtype`. Mini-batches are shuffled by `seed`, all rows where they are in
     memory, else those of a slab among themselves.
     """
 
     rows: Rows
     recipe: Recipe
-    fills: Array
-    n: int
-    weight: float
+    moments: Moments
+    move: tuple[Array, Array] | None = None
     dtype: str | None = None
-    device: str | None = None
+    device: Any = None
     plan: Any = None
     without: int | None = None  # the fold that is left out
     held: list[Part] = field(default_factory=list)
     streams: bool = False
-    move: tuple[Array, Array] | None = None  # what columns are taken about, and divided by
 
     def __post_init__(self) -> None:
         if self.device is not None:
             self.device = _checked_device(self.device)
-        size = 0
+        size, found = 0, []
         for slab in self.rows.slabs(self.recipe.reads_all):
-            part = self._tensors(slab)
-            size += sum(values.nbytes for values in part if values is not None)
-            self.held.append(part)
+            found.append(self._arrays(slab))
+            size += sum(values.nbytes for values in found[-1] if values is not None)
             if size > MOST_BYTES:
-                self.held, self.streams = [], True
+                self.streams = True
                 return
-        self.held = [_joined(self.held)]
+        X, Y, w = zip(*found, strict=True)
+        whole = stacked(X), stacked(Y), None if w[0] is None else stacked(w)
+        self._check(*whole)
+        self.held = [self._part(*whole)]
+
+    @property
+    def n(self) -> int:
+        """Rows of weight above 0."""
+        return self.moments.n
 
     def parts(self) -> Iterator[Part]:
         """All rows once, in one or several parts."""
@@ -60,13 +68,13 @@ class Feed:
             yield from self.held
             return
         for slab in self.rows.slabs(self.recipe.reads_all):
-            part = self._tensors(slab)
+            part = self._part(*self._arrays(slab))
             if len(part[0]):
                 yield part
 
     def batches(self, size: int, seed: int) -> Iterator[Part]:
         """Mini-batches of `size` rows without end, shuffled anew in each pass."""
-        draw = torch.Generator().manual_seed(seed)
+        draw = torch.Generator("cpu").manual_seed(seed % 2**63)
         while True:
             rest: list[Part] = []
             for part in self.parts():
@@ -78,24 +86,13 @@ class Feed:
                 rest = [_chosen(whole, order[full:])] if full < len(order) else []
             yield from rest
 
-    def moved(self, mean: Array, by: Array) -> None:
-        """From now on columns are about `mean` (p,) and divided by `by` (p,)."""
-        self.move = mean, by
-        self.held = [(self._moved(X), y, w) for X, y, w in self.held]
-
-    def _moved(self, X: Tensor) -> Tensor:
-        if self.move is None:
-            return X
-        mean, by = (torch.from_numpy(values).to(X.device) for values in self.move)
-        return ((X.to(torch.float64) - mean) / by).to(X.dtype)
-
     def first(self, rows: int) -> Part:
         """The first rows, as many as there are of them."""
-        part = next(self.parts())
-        return _chosen(part, torch.arange(min(rows, len(part[0]))).to(part[0].device))
+        X, y, w = next(self.parts())
+        return X[:rows], y[:rows], None if w is None else w[:rows]
 
-    def _tensors(self, slab: Slab) -> Part:
-        """The rows of a slab that take part."""
+    def _arrays(self, slab: Slab) -> tuple[Any, Any, Any]:
+        """The rows of a slab that take part: X (n, p), y (n, k), weights (n,) of mean 1."""
         block = self.recipe.block(slab)
         X, Y, w = block.X, block.Y, block.w
         use = np.ones(block.n, bool) if w is None else w > 0
@@ -105,17 +102,56 @@ class Feed:
             X, Y, w = X[use], Y[use], None if w is None else w[use]
         if self.dtype is None:
             self.dtype = "float32" if X.dtype == np.float32 and Y.dtype == np.float32 else "float64"
-        if len(self.fills) and X.dtype.kind == "f" and (gaps := np.isnan(X)).any():
-            X = np.where(gaps, self.fills, X)
+        if self.moments.filled and X.dtype.kind == "f" and (gaps := np.isnan(X)).any():
+            X = np.where(gaps, self.moments.fills, X)
+        if self.move is not None:
+            X = (X.astype(np.float64, copy=False) - self.move[0]) / self.move[1]
         if w is not None:
-            w = w * (self.n / self.weight)
-        return self._moved(self._tensor(X)), self._tensor(Y), None if w is None else self._tensor(w)
+            w = self._cast(w * (self.moments.n / self.moments.weight))
+        return self._cast(X), self._cast(Y), w
 
-    def _tensor(self, values: Any) -> Tensor:
-        array = np.ascontiguousarray(values, self.dtype)
-        if not array.flags.writeable:
-            array = array.copy()
-        return torch.from_numpy(array).to(self.device or "cpu")
+    def _cast(self, values: Any) -> Any:
+        with np.errstate(over="ignore"):
+            cast = np.ascontiguousarray(values, self.dtype)
+        if cast.dtype.itemsize < values.dtype.itemsize and not np.isfinite(cast).all():
+            raise DataError(
+                f"Some numbers are too large for {self.dtype}. Rescale them, or pass dtype='float64'."
+            )
+        return cast
+
+    def _check(self, X: Any, Y: Any, w: Any) -> None:
+        """Refuse rows that are not those that the moments were made of."""
+        m = self.moments.imputed().rounded()
+        mean, spread = m.mean, np.diagonal(m.comoment) / m.weight
+        if self.move is not None:
+            p = X.shape[1]
+            mean, spread = mean.copy(), spread.copy()
+            mean[:p] = (mean[:p] - self.move[0]) / self.move[1]
+            spread[:p] /= self.move[1] ** 2
+        square = np.maximum(spread, 0) + mean**2
+        room = SAME if self.dtype == "float64" else 1e3 * SAME
+        here = [np.einsum("n...j,n...j->j", v, v if w is None else w[:, None] * v) for v in (X, Y)]
+        with np.errstate(all="ignore"):
+            apart = np.abs(np.concatenate(here) / len(X) - square) > room * square
+        if len(X) != self.moments.n or (apart & (square > 1e-200)).any():
+            raise DataError("The rows are not those that were fitted. Descend anew from the source.")
+
+    def _part(self, X: Any, Y: Any, w: Any) -> Part:
+        return self._tensor(X), self._tensor(Y), None if w is None else self._tensor(w)
+
+    def _tensor(self, array: Any) -> Tensor:
+        return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device or "cpu")
+
+
+def stacked(parts: Sequence[Any]) -> Any:
+    """The arrays one below the other: a view where they are consecutive rows of one array."""
+    first, at = parts[0], parts[0].ctypes.data
+    for part in parts:
+        if part.base is None or part.base is not first.base or part.ctypes.data != at:
+            return first if len(parts) == 1 else np.concatenate(parts)
+        at += part.nbytes
+    shape = (sum(map(len, parts)), *first.shape[1:])
+    return np.lib.stride_tricks.as_strided(first, shape, first.strides, writeable=first.flags.writeable)
 
 
 def _joined(parts: list[Part]) -> Part:
@@ -130,11 +166,17 @@ def _chosen(part: Part, rows: Tensor) -> Part:
     return X[rows], y[rows], None if w is None else w[rows]
 
 
-def _checked_device(device: str) -> str:
+def _checked_device(device: Any) -> Any:
     """`device` if torch has it here."""
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        made = torch.device(device)
+        if made.type == "meta":
+            raise ValueError("it holds no numbers")
+        torch.empty(0, device=made)
+    except (RuntimeError, AssertionError, TypeError, ValueError, ImportError) as error:
         said = str(error).split("\n")[0].rstrip(".")
-        raise UsageError(f"device={device!r} cannot be used: {said}. Leave it out for the CPU.") from None
-    return device
+        said = said if len(said) < 120 else f"{said[:110]}..."
+        raise UsageError(
+            f"device={device!r} cannot be used: {said}. Leave it out for the CPU, or give 'cuda'."
+        ) from None
+    return made

@@ -30,6 +30,8 @@ import numpy as np
 
 from leastwise.numerics import Array
 
+HUGE = 1e100  # of lr lambda: beyond, errors grow beyond float64 in a few steps
+BLOCK = 32  # steps of a fine part: near a double root powers grow with it, and cancel again
 Map = tuple[Array, Array]  # M (s, s, r) and c (s, r): s' = M s + c in each of r directions
 
 
@@ -40,6 +42,7 @@ class Rule:
     lr: float
     beta: float = 0.0
     nesterov: bool = False
+    proximal: bool = False  # with soft thresholds after each step
 
     # ---- what it does to an eigenvalue ----
 
@@ -65,7 +68,7 @@ class Rule:
 
     def radius(self, curvature: Array) -> Array:
         """By what factor errors shrink in a step, in the long run (r,); above 1 they grow."""
-        b, x = self.beta, self.lr * np.asarray(curvature)
+        b, x = self.beta, np.minimum(self.lr * np.asarray(curvature), HUGE)
         if b == 0:
             return np.abs(1 - x)
         det = b * (1 - x) if self.nesterov else b * np.ones_like(x)
@@ -87,6 +90,10 @@ class Rule:
 
         `2 (1 + b) / (low + top)`, where both ends shrink alike; for Nesterov found by halving.
         """
+        if (
+            self.proximal
+        ):  # half of what Ochs et al., iPiano (2014), prove; at beta 0 Beck and Teboulle (2009)
+            return (1 - self.beta) / top
         if not self.nesterov or self.beta == 0:
             return 2 * (1 + self.beta) / (low + top)
         below, above = 0.0, self.limit(top)
@@ -158,7 +165,7 @@ def squares(rule: Rule, curvature: Array, share: Array, steps: int) -> Array:
     t are one matrix product: 2 steps r multiplications, where powers one by one would be steps r of them
     and their logarithms.
     """
-    block = max(1, int(np.sqrt(steps + 1)))
+    block = max(1, min(BLOCK, int(np.sqrt(steps + 1))))
     blocks = -(-(steps + 1) // block)
     step = rule.left(curvature)
     size, r = step[1].shape

@@ -42,7 +42,7 @@ class Training:
     lr: float | str = "auto"
     steps: int | None = None
     epochs: int | None = None
-    start: Any = None
+    start: Any = field(default=None, compare=False)
     method: str = "moments"
     optimizer: Any = "sgd"
     momentum: float = 0.0
@@ -59,6 +59,9 @@ class Training:
     callback: Callable[[int, float], Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        for name in ("standardize", "nesterov"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name}={getattr(self, name)!r} is neither True nor False. Give one.")
         _choice("method", self.method, METHODS)
         _choice("loss", self.loss, LOSSES)
         _choice("l1", self.l1, L1_STEPS)
@@ -69,7 +72,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and not _is_count(value, least):
                 raise UsageError(f"{name}={value!r} is no whole number of {least} or more. Give one.")
-        if self.lr != "auto" and not (_is_number(self.lr) and self.lr > 0):  # type: ignore[operator]
+        auto = isinstance(self.lr, str) and self.lr == "auto"
+        if not auto and not (_is_number(self.lr) and self.lr > 0):  # type: ignore[operator]
             raise UsageError(
                 f"lr={self.lr!r} is no rate. Give a number above 0, or 'auto' for the best one."
             )
@@ -107,11 +111,13 @@ class Training:
                 "Soft-threshold steps belong to optimizer='sgd': other optimisers give each coefficient a "
                 "rate of its own. Pass l1='subgradient', or leave the optimizer out."
             )
+        if self.l1 == "proximal" and self.penalty.l1 and self.nesterov:
+            raise UsageError(
+                "Soft-threshold steps with Nesterov's momentum would settle elsewhere. Leave nesterov=True "
+                "out (plain momentum is fine), or pass l1='subgradient'."
+            )
         if self.l1 == "subgradient" and not self.penalty.l1:
             raise UsageError("l1='subgradient' says how an L1 penalty is followed, and there is none.")
-        for name in ("standardize", "nesterov"):
-            if not isinstance(getattr(self, name), bool):
-                raise UsageError(f"{name}={getattr(self, name)!r} is neither True nor False. Give one.")
         for name in ("schedule", "callback"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
                 raise UsageError(f"{name}={getattr(self, name)!r} cannot be called. Give a function.")
@@ -128,7 +134,7 @@ class Training:
 
 
 def _choice(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise UsageError(f"{name}={value!r} is not known. It is one of {listed(known, last='or')}.")
 
 

@@ -1,72 +1,85 @@
 """Walking down: one loop over steps, whose gradients come from autograd, from the formula, or from moments.
 
 Each source of gradients is called with the model, adds to its `.grad` as `backward()` does, and gives
-the loss; what is done with them (a plain step, any optimiser of PyTorch, a soft threshold) does not
-know where they came from. That is what makes the three ways comparable.
+the loss; what is done with them (optimizers.py) does not know where they came from. That is what makes
+the three ways comparable.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from leastwise.errors import UsageError, did_you_mean
+from leastwise.errors import UsageError
 from leastwise.numerics import Array
 from leastwise.solve.course import Walked
 from leastwise.solve.feed import Feed, Part
+from leastwise.solve.optimizers import Stepper
 from leastwise.solve.quadratic import Quadratic
 from leastwise.solve.training import Training
 from leastwise.teach import LinearRegression
 
-Gradient = Callable[[LinearRegression], Tensor]
 MOST_NUMBERS = 1 << 28  # of all parameters of all steps that are kept (2 GB)
+
+
+@contextmanager
+def own_torch() -> Iterator[None]:
+    """Inside, torch records gradients and makes tensors on the CPU, whatever the caller has set."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        yield
 
 
 # ---- where gradients come from ----
 
 
-def from_moments(quadratic: Quadratic) -> Gradient:
+class FromMoments:
     """The full-batch gradient at a cost independent of n."""
 
-    def gradient(model: LinearRegression) -> Tensor:
-        theta = parameters(model, quadratic.intercept)
-        found = torch.from_numpy(quadratic.gradient(theta))
-        p = len(quadratic.names)
+    def __init__(self, quadratic: Quadratic) -> None:
+        self.quadratic = quadratic
+
+    def turn(self) -> None:
+        """The next step: the same rows."""
+
+    def __call__(self, model: LinearRegression) -> Tensor:
+        q, theta = self.quadratic, parameters(model, self.quadratic.intercept)
+        found, p = torch.from_numpy(q.gradient(theta)), len(self.quadratic.names)
         _add(model.weights, found[:p])
-        if quadratic.intercept:
+        if q.intercept:
             _add(model.bias, found[p])
-        smooth = quadratic.values(theta) - quadratic.kink(theta)
-        return torch.tensor(float(smooth), dtype=torch.float64)
-
-    return gradient
+        return torch.tensor(float(q.smooth(theta)), dtype=torch.float64)
 
 
-def from_rows(feed: Feed, training: Training, seed: int) -> Gradient:
-    """The gradient on the rows, or on mini-batches of them: `autograd` or the formula."""
-    endless = feed.batches(training.batch, seed) if training.batch else None
-    scale = 0.5 if training.loss == "half" else 1.0
-    backward = _autograd if training.method == "autograd" else _formula
+class FromRows:
+    """The gradient on the rows, or on a mini-batch of them in turn: by autograd or by the formula."""
 
-    def gradient(model: LinearRegression) -> Tensor:
-        losses = [backward(model, part, share * scale) for part, share in _shares(feed, endless)]
-        loss = torch.stack(losses).sum()
-        return loss + _penalised(model, training, scale)
+    def __init__(self, feed: Feed, training: Training, seed: int) -> None:
+        self.feed, self.training = feed, training
+        self.endless = feed.batches(training.batch, seed) if training.batch else None
+        self.scale = 0.5 if training.loss == "half" else 1.0
+        self.backward = _autograd if training.method == "autograd" else _formula
+        self.batch: Part | None = None
 
-    return gradient
+    def turn(self) -> None:
+        """The next step: another mini-batch, however often its gradient is looked at."""
+        self.batch = None if self.endless is None else next(self.endless)
 
+    def __call__(self, model: LinearRegression) -> Tensor:
+        losses = [self.backward(model, part, share * self.scale) for part, share in self._shares()]
+        return torch.stack(losses).sum() + _penalised(model, self.training, self.scale)
 
-def _shares(feed: Feed, endless: Iterator[Part] | None) -> Iterator[tuple[Part, float]]:
-    """The parts that one gradient is made of, and their shares of the rows."""
-    if endless is not None:
-        yield next(endless), 1.0
-        return
-    for part in feed.parts():
-        yield part, len(part[0]) / feed.n
+    def _shares(self) -> Iterator[tuple[Part, float]]:
+        """The parts that the gradient is made of, and their shares of the rows."""
+        if self.batch is not None:
+            yield self.batch, 1.0
+            return
+        for part in self.feed.parts():
+            yield part, len(part[0]) / self.feed.n
 
 
 def _autograd(model: LinearRegression, part: Part, share: float) -> Tensor:
@@ -99,123 +112,17 @@ def _penalised(model: LinearRegression, training: Training, scale: float) -> Ten
 
 
 def _add(values: Tensor, gradient: Tensor) -> None:
-    if not values.requires_grad:
-        return
-    values.grad = gradient.to(values).clone() if values.grad is None else values.grad + gradient.to(values)
-
-
-# ---- what is done with them ----
-
-
-def stepper(model: LinearRegression, training: Training, rate: float | None) -> Callable[..., Tensor]:
-    """One update of the model: called with the gradient and a factor of the rate, gives the loss before."""
-    optimizer = _optimizer(training, model, rate)
-    rates = None if optimizer is None else [group["lr"] for group in optimizer.param_groups]
-
-    def step(gradient: Gradient, factor: float) -> Tensor:
-        if optimizer is None:
-            loss = gradient(model)
-            model.lr = (rate or 0.0) * factor
-            model.step()
-            return loss
-        for group, base in zip(optimizer.param_groups, rates or [], strict=True):
-            group["lr"] = base * factor
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            return gradient(model)
-
-        return torch.as_tensor(optimizer.step(closure)).detach()
-
-    return step
-
-
-def _optimizer(training: Training, model: LinearRegression, rate: float | None) -> Any:
-    """An optimiser of PyTorch; None for plain descent, which the model does itself."""
-    values = [v for v in (model.weights, model.bias) if v.requires_grad]
-    if training.is_sgd:
-        if training.momentum == 0:
-            return None
-        return torch.optim.SGD(values, rate or 0.0, training.momentum, nesterov=training.nesterov)
-    made: Any = training.optimizer
-    asked: dict[str, Any] = {} if training.lr == "auto" else {"lr": training.lr}
-    if isinstance(made, str):
-        made = _by_name(made)
-    if inspect.isclass(made) and issubclass(made, torch.optim.Optimizer):
-        return made(values, **asked)
-    if asked:
-        raise UsageError(
-            f"lr={training.lr} came beside an optimizer that has its own rate. Leave one of them out."
-        )
-    if isinstance(made, torch.optim.Optimizer):
-        known = inspect.signature(type(made)).parameters
-        return type(made)(values, **{k: v for k, v in made.defaults.items() if k in known})
-    found = made(values) if callable(made) else None
-    if not isinstance(found, torch.optim.Optimizer):
-        raise UsageError(
-            f"optimizer={training.optimizer!r} is no optimiser. Give 'sgd', a name as in torch.optim "
-            "('Adam'), a class, an instance, or a function of the parameters."
-        )
-    return found
-
-
-def _by_name(name: str) -> type[torch.optim.Optimizer]:
-    classes = {
-        key: value
-        for key, value in vars(torch.optim).items()
-        if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer) and key != "Optimizer"
-    }
-    for key, value in classes.items():
-        if key.lower() == name.lower():
-            return value
-    raise UsageError(f"There is no optimizer '{name}' in torch.optim. {did_you_mean(name, classes)}")
-
-
-def soften(model: LinearRegression, by: float) -> None:
-    """The proximal step of an L1 penalty: every coefficient `by` nearer to zero, and zero at most."""
-    with torch.no_grad():
-        W = model.weights
-        W.copy_(torch.sign(W) * torch.clamp(W.abs() - by, min=0.0))
+    if values.requires_grad:
+        more = gradient.to(values)
+        values.grad = more.clone() if values.grad is None else values.grad + more
 
 
 # ---- the loop ----
 
 
-class Walk:
-    """The course that was walked: all parameters, and the loss before each update."""
-
-    def __init__(self, model: LinearRegression, intercept: bool, steps: int) -> None:
-        count = (steps + 1) * (model.weights.numel() + model.bias.numel())
-        if count > MOST_NUMBERS:
-            raise UsageError(
-                f"{steps:,} steps of {model.weights.numel():,} coefficients would keep {count:,} numbers. "
-                "Take fewer steps, larger batches, or method='moments', which keeps none."
-            )
-        self.intercept, self.losses = intercept, list[Tensor]()
-        self.kept: list[tuple[Tensor, Tensor]] = []
-
-    def note(self, model: LinearRegression) -> None:
-        """The parameters as they are now."""
-        self.kept.append((model.weights.detach().clone(), model.bias.detach().clone()))
-
-    def theta(self) -> Array:
-        """All parameters (steps + 1, d, k)."""
-        W = torch.stack([w for w, _ in self.kept])
-        b = torch.stack([b for _, b in self.kept])[:, None]
-        found = torch.cat([W, b], dim=1) if self.intercept else W
-        return np.asarray(found.cpu().numpy(), np.float64)
-
-    def course(self, last: Tensor, quadratic: Quadratic, *, whole: bool) -> Walked:
-        """What was walked. Losses of mini-batches say little: those of all rows are taken from moments."""
-        theta = self.theta()
-        seen = np.array([float(loss) for loss in self.losses])
-        loss = np.append(seen, float(last)) if whole else quadratic.values(theta)
-        return Walked(theta, np.nan_to_num(loss, nan=np.inf), seen)
-
-
 def walk(
     model: LinearRegression,
-    gradient: Gradient,
+    source: FromMoments | FromRows,
     training: Training,
     *,
     rate: float | None,
@@ -224,30 +131,58 @@ def walk(
     quadratic: Quadratic,
 ) -> Walked:
     """`steps` updates from where the model is; ends early where `watch` or the callback says so."""
-    step, course = stepper(model, training, rate), Walk(model, quadratic.intercept, steps)
+    _bounded(model, steps)
     threshold = quadratic.threshold
+    stepper = Stepper(model, training, rate, threshold)
     kinked = threshold > 0 and training.l1 == "subgradient"
 
     def slope(model: LinearRegression) -> Tensor:
-        loss = gradient(model)
+        loss = source(model)
         if kinked:
             _add(model.weights, threshold * torch.sign(model.weights.detach()))
         return loss + threshold * model.weights.detach().abs().sum().to(loss) if threshold else loss
 
-    course.note(model)
+    kept, losses = [_kept(model)], []
     for t in range(steps):
         if watch(t, model):
             break
-        factor = 1.0 if training.schedule is None else float(training.schedule(t))
-        loss = step(slope, factor)
-        course.losses.append(loss)
-        if threshold and not kinked:
-            soften(model, threshold * (rate or 0.0) * factor)
-        course.note(model)
-        if training.callback is not None and training.callback(t, float(loss)) is True:
+        source.turn()
+        losses.append(stepper.step(slope, t))
+        kept.append(_kept(model))
+        if training.callback is not None and _stops(training.callback(t, float(losses[-1]))):
             break
-    whole = training.batch is None
-    return course.course(slope(model) if whole else torch.tensor(0.0), quadratic, whole=whole)
+    theta = _stacked(kept, quadratic.intercept)
+    seen = np.array([float(loss) for loss in losses])
+    # losses of mini-batches say little: those of all rows are taken from moments
+    loss = quadratic.values(theta) if training.batch else np.append(seen, float(slope(model)))
+    return Walked(theta, np.nan_to_num(loss, nan=np.inf, posinf=np.inf), seen)
+
+
+def _bounded(model: LinearRegression, steps: int) -> None:
+    size = model.weights.numel() + model.bias.numel()
+    if (steps + 1) * size > MOST_NUMBERS:
+        raise UsageError(
+            f"{steps:,} steps of {size:,} parameters would keep {(steps + 1) * size:,} numbers. Take fewer "
+            "steps, larger batches, or plain descent with method='moments', which keeps none."
+        )
+
+
+def _stops(answer: Any) -> bool:
+    """Whether a callback said True: Python's, numpy's or torch's."""
+    if isinstance(answer, torch.Tensor):
+        return answer.numel() == 1 and answer.dtype == torch.bool and bool(answer)
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+
+def _kept(model: LinearRegression) -> tuple[Tensor, Tensor]:
+    return model.weights.detach().clone(), model.bias.detach().clone()
+
+
+def _stacked(kept: list[tuple[Tensor, Tensor]], intercept: bool) -> Array:
+    """All parameters (steps + 1, d, k)."""
+    W, b = torch.stack([w for w, _ in kept]), torch.stack([b for _, b in kept])[:, None]
+    found = torch.cat([W, b], dim=1) if intercept else W
+    return np.asarray(found.cpu().numpy(), np.float64)
 
 
 def parameters(model: LinearRegression, intercept: bool) -> Array:
