@@ -19,7 +19,7 @@ check: $(VENV)/installed-dev   ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed-dev   ## every number that we claim, measured on this machine (25 minutes)
+bench: $(VENV)/installed-dev   ## every number that we claim, measured on this machine (30 minutes)
 	$(BIN)/python -m benchmarks
 
 clean:   ## remove what make made

@@ -279,9 +279,16 @@ def descend(
         if l1 is not None or l2 is not None:
             said["penalty"] = L1(l1 or 0.0) + L2(l2 or 0.0)
         source = data[0] if len(data) == 1 else list(data)
-        with _warned(quiet), _stepping(quiet or said.get("method", "moments") == "moments") as callback:
-            said |= {"callback": callback} if callback else {}
-            run = descend_rows(source, **said)
+        walks = said.get("method", "moments") != "moments"
+        with (
+            _warned(quiet),
+            _progress(quiet) as rows,
+            _progress(quiet or not walks, "descend", "steps") as bar,
+        ):
+            if bar is not None:
+                total = None if "epochs" in said else said.get("steps", 100)
+                said["callback"] = lambda step, loss: bar(step + 1, total)
+            run = descend_rows(source, progress=rows, **said)
             run.facts  # noqa: B018  # computed here, so that a fault of it prints no half result
         for line in () if quiet else run.fit.notes:
             _note(line)
@@ -418,40 +425,15 @@ def _warned(quiet: bool) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _stepping(quiet: bool) -> Iterator[Callable[[int, float], None] | None]:
-    """A line on stderr that counts steps, after half a second and on a terminal only."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    begun, told = time.monotonic(), 0.0
-
-    def show(step: int, loss: float) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - begun >= 0.5 and now - told >= 0.1:
-            told = now
-            rate = (step + 1) / (now - begun)
-            sys.stderr.write(
-                f"\r\033[Kdescend  step {step + 1:,}, loss {loss:.5g}, {rate:,.0f} steps a second"
-            )
-            sys.stderr.flush()
-
-    try:
-        yield show
-    finally:
-        if told:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-
 def _note(line: str) -> None:
     click.echo(f"{click.style('note', fg='cyan')}     {line}", err=True)
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A line on stderr that counts rows, after half a second and on a terminal only."""
+def _progress(
+    quiet: bool, verb: str = "read", unit: str = "rows"
+) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A line on stderr that counts, after half a second and on a terminal only."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -469,7 +451,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]
             full = int(24 * done / total)
             bar = f"[{'#' * full}{'.' * (24 - full)}] {done / total:4.0%}, "
             bar += f"{max(0.0, (total - done) / rate):.0f} s left, "
-        sys.stderr.write(f"\r\033[Kread     {bar}{done:,} rows, {rate:,.0f} a second")
+        sys.stderr.write(f"\r\033[K{verb:8} {bar}{done:,} {unit}, {rate:,.0f} a second")
         sys.stderr.flush()
 
     try:

@@ -198,7 +198,7 @@ def _line(ax: Any, run: Any, x: Array, y: Array) -> None:
         if not np.isfinite(line).all() or np.abs(line - y.mean()).max() > 2 * height:
             continue
         last = t == run.steps
-        name = "at the end" if last else "start" if t == 0 else None
+        name = "at the end" if last else "on the way" if t == 0 else None
         ax.plot(ends, line, color=PATH, lw=1.8 if last else 0.8, alpha=1.0 if last else 0.45, label=name)
     if run.end is not None:
         W, b = run.end
