@@ -236,7 +236,7 @@ def test_a_function_that_leaves_the_parameters_out_is_refused() -> None:
 def test_an_optimizer_that_looks_more_than_once_sees_one_batch_a_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from leastwise.solve.feed import Feed
+    from leastwise.feed import Feed
 
     drawn: list[int] = []
     batches = Feed.batches

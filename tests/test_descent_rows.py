@@ -16,9 +16,9 @@ from bad import refused
 from sklearn.linear_model import ElasticNet, Lasso
 
 import leastwise as lw
+from leastwise import feed
 from leastwise.errors import DataError, UsageError
 from leastwise.rows import memory
-from leastwise.solve import feed
 
 NOT_DENSE = {"Optimizer", "SparseAdam", "Muon"}  # the base; for sparse gradients; for matrices only
 OPTIMIZERS = sorted(
@@ -561,7 +561,8 @@ def test_predictions_fill_with_the_means_that_were_trained_on() -> None:
     frame = pd.DataFrame({**columns, "g": table["g"].to_numpy(), "y": y})
     run = lw.descend(frame, "y", group="g", missing="mean", steps=5, patience=9)
     fill = np.nanmean(X[~held, 3])
-    by_hand = np.where(np.isnan(X), fill, X) @ run.coef[-1] + run.intercept[-1]
+    best = run.best_step
+    by_hand = np.where(np.isnan(X), fill, X) @ run.coef[best] + run.intercept[best]
     np.testing.assert_allclose(np.ravel(run.predict(frame)), by_hand, rtol=1e-9)
 
 
@@ -573,6 +574,22 @@ def test_no_folds_beside_patience_is_refused() -> None:
 def test_early_stopping_serves_where_columns_are_more_than_rows() -> None:
     X, y = data(60, 80)
     assert lw.descend((X, y), steps=50, patience=5, standardize=True).steps <= 50
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_rows_that_were_changed_meanwhile_are_refused(monkeypatch, tmp_path, small: bool) -> None:
+    path = tmp_path / "a.csv"
+    X, y = halves(grouped()[0])
+    lines = [",".join(map(repr, [*map(float, x), float(v)])) for x, v in zip(X, y, strict=True)]
+    names = ",".join([*(f"x{j}" for j in range(X.shape[1])), "y"])
+    path.write_text("\n".join([names, *lines]) + "\n")
+    run = lw.descend(path, "y", lr=0.01, steps=2)
+    if small:
+        monkeypatch.setattr("leastwise.feed.MOST_BYTES", 100)
+    assert run.again(method="autograd").steps == 2
+    path.write_text("\n".join([names, *lines[: len(lines) // 2]]) + "\n")
+    with pytest.raises(lw.errors.DataError, match="not those that were fitted"):
+        run.again(method="autograd")
 
 
 # ---- L1 ----

@@ -64,6 +64,16 @@ def _degrees(context: click.Context, option: click.Parameter, values: tuple[str,
     return found or None
 
 
+def _rate(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    """`--lr 0.07` as a number; `auto` as it is."""
+    if value is None or value == "auto":
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is no number, and not 'auto'.") from None
+
+
 def _list_option(*names: str, help: str) -> Callable[[Any], Any]:
     return click.option(*names, multiple=True, callback=_names, metavar="A,B", help=help)
 
@@ -217,7 +227,9 @@ def predict(
 
 
 DESCENDING = [
-    click.option("--lr", type=float, help="The learning rate; the best one if not given."),
+    click.option(
+        "--lr", "--learning-rate", "lr", callback=_rate, metavar="RATE", help="A number; auto if not given."
+    ),
     click.option("--steps", type=int, help="Updates; 100 if not given."),
     click.option("--epochs", type=int, help="Passes over the rows, instead of --steps."),
     click.option(
@@ -269,6 +281,8 @@ def descend(
         from leastwise.descending import descend as descend_rows
         from leastwise.penalties import L1, L2
 
+        if as_json and explain:
+            raise click.UsageError("--explain is a text, and --json prints facts. Leave one of them out.")
         if plot is not None:
             from leastwise.report.plots import checked_file
 

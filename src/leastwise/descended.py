@@ -13,17 +13,21 @@ from leastwise.errors import UsageError, did_you_mean
 from leastwise.fitted import Fit, tensor
 from leastwise.moments import Moments
 from leastwise.numerics import Array
-from leastwise.report import course as telling
+from leastwise.report import told
+from leastwise.report.course import facts as course_facts
 from leastwise.report.step import one_step
 from leastwise.solve import Solution
 from leastwise.solve.check import GradientCheck, check_gradient
-from leastwise.solve.course import Closed, Walked
+from leastwise.solve.course import MOST_STEPS, Closed, Walked
 from leastwise.solve.quadratic import Quadratic
 from leastwise.solve.rule import Rule
 from leastwise.solve.training import Training
 
 CHECKED_ROWS = 1_000  # rows on which the gradient is checked
-CONVERGED = 1e-6  # of the way from the first loss to the least: what is told as converged
+SAME_RATE = {"steps", "epochs", "start", "method", "patience", "callback", "dtype", "device"}
+FULL_CHECK = (
+    1_000_000  # numbers of rows up to which the gradient that is followed is checked on all of them
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +46,10 @@ class Descent:
 
     `loss` (steps + 1,) after 0, 1, ... updates; `coef`, `intercept` (steps + 1, ...) likewise, as those
     of a Fit; `W` (steps + 1, p, k) and `b` (steps + 1, k) in the documents' letters. `lr_limit`,
-    `lr_best`, `condition`, `shrink`, `diverges`, `steps_to(tol)`, `ridge_alpha` are known before a step is
-    taken. `at(t)` is one step of any number; `again(lr=..., steps=...)` another run without another
-    pass over the rows. Printing it is the lesson; `explain()` walks one step; `plot()` draws it.
+    `lr_best`, `condition`, `shrink` and, of a course in closed form, `diverges`, `steps_to(tol)` and
+    `ridge_alpha` are known before a step is taken. `at(t)` is one step of any number; `again(lr=...,
+    steps=...)` another run without another pass over the rows. Printing it is the lesson; `explain()`
+    walks one step; `plot()` draws it.
     """
 
     fit: Fit  # least squares of the same rows, and the way back to them
@@ -54,6 +59,7 @@ class Descent:
     rule: Rule | None  # plain descent, momentum, Nesterov; None for other optimisers
     lr: float | None  # None where the optimiser has a rate of its own
     remake: Callable[[Fit, Training, Descent], Descent]  # the way that this was made, for `again`
+    feed: Callable[[Fit, Training, Ground], Any]  # the way to the rows
     validation_loss: Array | None = None  # (steps + 1,) on the fold held out
 
     @property
@@ -127,8 +133,16 @@ class Descent:
         losses = self.loss if self.validation_loss is None else self.validation_loss
         return int(np.argmin(losses))
 
+    @property
+    def chosen_step(self) -> int:
+        """The step whose parameters predict: the last, or with patience that of the least held-out loss."""
+        return self.steps if self.validation_loss is None else self.best_step
+
     def again(self, **changes: Any) -> Descent:
-        """The same rows with other settings of `Training`; method "moments" reads none of them again."""
+        """The same rows with other settings of `Training`; method "moments" reads none of them again.
+
+        A rate that was found stays where only the steps, the start or the method are others.
+        """
         known = {f.name for f in fields(Training)}
         for name in changes:
             if name not in known:
@@ -136,6 +150,8 @@ class Descent:
                     f"again() takes what Training has, and {name!r} is none of it. "
                     f"{did_you_mean(name, sorted(known))}"
                 )
+        if changes.keys() <= SAME_RATE and self.rule is not None:
+            changes = {"lr": self.lr, **changes}
         held = {"steps": None} if "epochs" in changes else {"epochs": None} if "steps" in changes else {}
         return self.remake(self.fit, replace(self.training, **{**held, **changes}), self)
 
@@ -160,33 +176,68 @@ class Descent:
     @property
     def shrink(self) -> float | None:
         """By what factor errors of the slowest direction shrink in a step, in the long run."""
-        if self.rule is None or self.training.schedule is not None or self.quadratic.l1:
+        if self.rule is None or not self._plain:
             return None
         low, top = self.quadratic.range
         return float(self.rule.radius(np.array([low, top])).max())
 
     @property
     def diverges(self) -> bool:
-        """Whether it runs away: by the limit of the rate, or else by what was seen."""
-        if self.rule is not None and self.training.schedule is None and self.training.batch is None:
+        """Whether it runs away: by the limit of the rate, or where that is not exact by what was seen."""
+        if self.rule is not None and self._plain:
             return self.rule.lr > self.rule.limit(self.quadratic.range[1])
         first, end = self.course.value(0), self.course.value(self.steps)
         return bool(not np.isfinite(end) or end > 2 * first + abs(self.least or 0.0))
 
     @property
     def least(self) -> float | None:
-        """The least possible loss, penalty included; None with an L1 penalty, whose paths solve for it."""
+        """The least possible loss, penalty included; None with an L1 penalty, which takes a solver."""
         return None if self.quadratic.l1 else self.quadratic.least
 
-    def steps_to(self, tol: float) -> int | None:
+    @property
+    def left(self) -> float | None:
+        """The share of what could be gained (the first loss above the least) that is left at the end."""
+        return None if self.least is None else self._share(self.course)
+
+    @cached_property
+    def left_full_batch(self) -> float | None:
+        """The same of full batches at the same rate; None where there are no mini-batches."""
+        if self.training.batch is None or self.rule is None or self.least is None:
+            return None
+        return self._share(Closed(self.quadratic, self.rule, self.course.at(0), self.steps))
+
+    def _share(self, course: Closed | Walked) -> float:
+        """At the end, of the loss above the least at the start; a start at the minimum leaves nothing."""
+        least, first = self.quadratic.least, course.value(0)
+        room = first - least
+        return max((course.value(course.steps) - least) / room, 0.0) if room > 1e-14 * first else 0.0
+
+    @property
+    def from_optimal(self) -> float | None:
+        """With an L1 penalty: by how much of it the end misses the conditions of a minimum; else None.
+
+        A coefficient that is not 0 has a slope of the threshold against its sign, one that is 0 a slope
+        of no more (Karush, Kuhn, Tucker), and the intercept has none.
+        """
+        q = self.quadratic
+        if not q.l1:
+            return None
+        theta = self.course.at(self.steps)
+        slope, p = q.gradient(theta), len(q.names)
+        w, g = theta[:p], slope[:p]
+        miss = np.where(w != 0, np.abs(g + q.threshold * np.sign(w)), np.abs(g) - q.threshold)
+        return float(max(miss.max(initial=0.0), np.abs(slope[p:]).max(initial=0.0))) / q.threshold
+
+    def steps_to(self, tol: float, most: int = MOST_STEPS) -> int | None:
         """The first step at which `tol` of the loss above the least is left; None if never.
 
-        Of a course in closed form any number of steps; else of those that were walked.
+        Of a course in closed form any number of steps (with momentum the first `most` are looked at one by
+        one); else of those that were walked.
         """
         if not isinstance(tol, (int, float)) or isinstance(tol, bool) or not 0 < tol <= 1:
             raise UsageError(f"tol={tol!r} is no share. Give one above 0 and at most 1, as 1e-6.")
         if isinstance(self.course, Closed):
-            return self.course.steps_to(tol)
+            return self.course.steps_to(tol, most)
         if self.least is None:
             raise UsageError(
                 "The least loss under an L1 penalty is not known here. Compare run.loss itself."
@@ -196,14 +247,14 @@ class Descent:
 
     @property
     def ridge_alpha(self) -> float | None:
-        """About which `lw.L2(alpha)` stopping here resembles: `k (1 - beta) / (4 lr t)`; from zeros only.
+        """About which `lw.L2(alpha)` stopping here resembles: `k (1 - beta) / (4 lr t)`.
 
-        After t steps a direction of small curvature l has gone `lr t l / (1 - beta)` of its way, under a
-        ridge penalty l / (4 alpha / k). Source: Ali, Kolter, Tibshirani, A continuous-time view of early
-        stopping, AISTATS 2019.
+        Of full batches at a constant rate from zeros, without a penalty. After t steps a direction of
+        small curvature l has gone `lr t l / (1 - beta)` of its way, under a ridge penalty l / (4 alpha /
+        k). Source: Ali, Kolter, Tibshirani, A continuous-time view of early stopping, AISTATS 2019.
         """
-        zero = not self.course.at(0).any()
-        if self.rule is None or not zero or not self.steps or self.diverges or self.quadratic.l1:
+        apart = self.training.penalty or self.training.standardize or self.course.at(0).any()
+        if self.rule is None or not self._plain or apart or not self.steps or self.diverges:
             return None
         k = len(self.fit.solution.targets)
         halves = 0.5 if self.training.loss == "half" else 1.0
@@ -236,11 +287,28 @@ class Descent:
         """What `lr_limit` would be with columns of mean 0 and deviation 1."""
         if self.rule is None or not self.quadratic.intercept or not len(self.fit.names):
             return None
-        moved = Quadratic.of(
+        return self.rule.limit(self._standardised.range[1])
+
+    def steps_standardised(self, tol: float) -> int | None:
+        """How many steps `steps_to(tol)` would be in standardised columns, plain and at their best rate."""
+        if self.lr_standardised is None or self.quadratic.l1:
+            return None
+        q = self._standardised
+        start = q.move.back(self._out(self.course.at(0)), q.intercept)
+        return Closed(q, Rule(Rule(1.0).best(*q.range)), start, 0).steps_to(tol)
+
+    @cached_property
+    def _standardised(self) -> Quadratic:
+        return Quadratic.of(
             self.ground.moments, self.solution, penalty=self.training.penalty,
             half=self.training.loss == "half", standardize=True,
         )  # fmt: skip
-        return self.rule.limit(moved.range[1])
+
+    @property
+    def _plain(self) -> bool:
+        """Whether steps are of full batches at a constant rate on a quadratic."""
+        asked = self.training
+        return asked.schedule is None and not self.quadratic.l1 and asked.batch is None
 
     # ---- checks and lessons ----
 
@@ -252,6 +320,21 @@ class Descent:
             return None
         X, y = found
         return check_gradient(X, y, *self.parameters(0))
+
+    @cached_property
+    def followed_check(self) -> float | None:
+        """How far the gradient from moments, at the start, is from autograd's on all rows, weights and
+        penalties included, relative to the largest; None where rows are too many or gone."""
+        fit, q = self.fit, self.quadratic
+        small = self.solution.n * (len(q.names) + len(q.targets)) <= FULL_CHECK
+        if fit.rows is None or not fit.rows.rereadable or not small:
+            return None
+        from leastwise.solve.walk import autograd_gradient
+
+        theta = self.course.at(0)
+        rows = self.feed(fit, replace(self.training, method="autograd", dtype="float64"), self.ground)
+        apart = np.abs(q.gradient(theta) - autograd_gradient(rows, self.training, theta, q.intercept))
+        return float(apart.max(initial=0.0)) / max(1.0, float(np.abs(q.gradient(theta)).max(initial=0.0)))
 
     def first_rows(self, most: int) -> tuple[Array, Array] | None:
         """X (m, p) and y (m, k) of the first usable rows; None where they cannot be read again."""
@@ -267,11 +350,11 @@ class Descent:
         return None
 
     def predict(self, source: Any, **how: Any) -> Any:
-        """Predictions of the parameters at the end, as `Fit.predict` gives them."""
+        """Predictions of the parameters at the end (with patience at `best_step`), as those of a Fit."""
         return self._final.predict(source, **how)
 
     def to_torch(self) -> Any:
-        """The model at the end as a `torch.nn.Linear`."""
+        """The model at the end (with patience at `best_step`) as a `torch.nn.Linear`."""
         return self._final.to_torch()
 
     # ---- telling ----
@@ -279,7 +362,7 @@ class Descent:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """All that is told of the run, in one dictionary: the text, the JSON."""
-        return telling.facts(self)
+        return course_facts(self)
 
     @property
     def verdict(self) -> str:
@@ -288,30 +371,38 @@ class Descent:
 
     def summary(self) -> str:
         """The text that the command line prints."""
-        return telling.summary(self.facts)
+        return told.summary(self.facts)
 
     def explain(self) -> str:
         """One step walked through with the numbers and shapes of these data."""
         return one_step(self)
 
-    def plot(self) -> Any:
-        """A figure: loss curve, contours of the loss with the path, fitted line (needs matplotlib)."""
-        from leastwise.report.plots import descent
+    def plot(self, path: str | None = None) -> Any:
+        """A figure: loss curve, contours of the loss with the path, fitted line (needs matplotlib).
 
-        return descent(self)
+        With `path` it is written there too, in the format of its name's end.
+        """
+        from leastwise.report.plots import checked_file, descent, save
+
+        if path is not None:
+            checked_file(path)
+        figure = descent(self)
+        if path is not None:
+            save(figure, path)
+        return figure
 
     def __str__(self) -> str:
         return self.summary()
 
     def __repr__(self) -> str:
-        return telling.lesson(self.facts)
+        return told.lesson(self.facts)
 
     # ---- inside ----
 
     @cached_property
     def _final(self) -> Fit:
         """The model at the end, to predict with."""
-        W, b = self.parameters(self.steps)
+        W, b = self.parameters(self.chosen_step)
         solution = replace(self.solution, coef=W.T.copy(), intercept=b.copy())
         return replace(self.fit, solution=solution, fills=self._fills)
 

@@ -1,6 +1,6 @@
 """`descend`: gradient descent of the same rows that `fit` takes, three ways.
 
-The rows go the way of fit.py to moments and least squares; then the course is written down in closed
+The rows go the way of fitting.py to moments and least squares; then the course is written down in closed
 form (solve/course.py), or walked with gradients from moments or rows (solve/walk.py).
 """
 
@@ -30,16 +30,18 @@ from leastwise.solve.solution import ENOUGH
 from leastwise.solve.training import Training
 
 if TYPE_CHECKING:
-    from leastwise.solve.feed import Feed
+    from leastwise.feed import Feed
     from leastwise.teach import LinearRegression
 
 STEPS = 100
 NOT_OURS = ("rank", "se", "cluster")
+CONVERGED = 1e-12  # of what could be gained: less than that is left
 CHUNK = 1_024  # steps whose validation losses are looked at together
 OTHER_NAMES = {
     "learning_rate": "lr", "eta0": "lr", "eta": "lr", "max_iter": "steps", "n_iter": "steps",
-    "batch_size": "batch", "optimiser": "optimizer", "standardise": "standardize", "alpha": "penalty",
-    "weight_decay": "penalty", "l2": "penalty", "init": "start",
+    "batch_size": "batch", "optimiser": "optimizer", "standardise": "standardize", "init": "start",
+    "alpha": "penalty, as in penalty=lw.L2(0.1)", "weight_decay": "penalty, as in penalty=lw.L2(0.1)",
+    "l2": "penalty, as in penalty=lw.L2(0.1)", "fit_intercept": "intercept", "sample_weight": "weight",
 }  # fmt: skip
 
 
@@ -56,11 +58,11 @@ def descend(
 
         theta_{t+1} = theta_t - lr dL/dtheta        dL/dW = 2/(n k) X' (X W + b - y)
 
-    with a penalty on `L + (2/k) penalty`. `source` and `target` as for `fit`, or Moments; `common`: fields
-    of `Training` (lr, steps, start, method, momentum, optimizer, penalty, batch, ...), of `Recipe` and
-    `Options`. method="moments" reads the rows once: cost n p^2 for the pass, p^3 once, then steps p for
-    the loss of all steps and p^2 for the parameters of each one that is asked for. "autograd" and
-    "analytic" cost steps n p k.
+    with a penalty on `L + (2/k) penalty`. `source` and `target` as for `fit`, or Moments; `common`:
+    fields of `Training` (lr, steps, start, method, momentum, optimizer, penalty, batch, ...), of `Recipe`
+    and `Options` (but rank, se and cluster). method="moments" reads the rows once: cost n p^2 for the
+    pass, p^3 once, then steps p for the loss of all steps and p^2 for the parameters of each one that is
+    asked for. "autograd" and "analytic" cost steps n p k.
 
     Warns (LeastwiseWarning) before it begins where the rate is above its limit, above which the loss
     grows. Raises errors.LeastwiseError of the kind that fits.
@@ -71,7 +73,7 @@ def descend(
     >>> float(run.coef[-1][0].round(4)), float(run.intercept[-1].round(4)), round(run.lr_limit, 4)
     (2.0, 1.0, 0.238)
     """
-    asked, rest = _sorted_out(training, options, common)
+    asked, rest = _sorted_out(training, recipe, options, common)
     if isinstance(source, Moments):
         return run(fit_rows(source, target, recipe=recipe, options=options, **rest), asked)
     if asked.patience is None:
@@ -84,7 +86,7 @@ def descend(
 
 
 def _sorted_out(
-    training: Training | None, options: Options | None, common: dict[str, Any]
+    training: Training | None, recipe: Recipe | None, options: Options | None, common: dict[str, Any]
 ) -> tuple[Training, dict[str, Any]]:
     """How to descend, and what is for `fit`; what is for neither is refused."""
     if training is not None and not isinstance(training, Training):
@@ -94,9 +96,8 @@ def _sorted_out(
     theirs = (theirs | set(OPENING)) - set(NOT_OURS)
     for name in common:
         if name not in ours | theirs:
-            raise UsageError(unknown_option(name, ours | theirs))
-    if options is not None and getattr(options, "se", None) is not None:
-        raise UsageError(f"Options(se='{options.se}') is for fit: descent has no standard errors.")
+            raise UsageError(_unknown_option(name, ours | theirs))
+    _for_fit_alone(recipe, options)
     asked = replace(training or Training(), **{k: v for k, v in common.items() if k in ours})
     rest = {k: v for k, v in common.items() if k not in ours}
     folds = rest.get("folds", getattr(options, "folds", None))
@@ -111,7 +112,16 @@ def _sorted_out(
     return asked, rest
 
 
-def unknown_option(name: str, known: set[str]) -> str:
+def _for_fit_alone(recipe: Recipe | None, options: Options | None) -> None:
+    """What a recipe or options ask for that descent has not."""
+    odd = {"se": getattr(options, "se", None), "cluster": getattr(recipe, "cluster", None)}
+    odd["rank"] = None if getattr(options, "rank", "drop") == "drop" else getattr(options, "rank", None)
+    for name, value in odd.items():
+        if value is not None:
+            raise UsageError(f"{name}={value!r} is for fit, and descent has no use for it. Leave it out.")
+
+
+def _unknown_option(name: str, known: set[str]) -> str:
     """What is said of an option that there is not."""
     hint = (
         f"Here it is {OTHER_NAMES[name]!r}." if name in OTHER_NAMES else did_you_mean(name, sorted(known))
@@ -137,14 +147,14 @@ def run(fit: Fit, training: Training, before: Descent | None = None) -> Descent:
     quadratic = ground.quadratic
     theta = quadratic.move.back(_start(fit, training, quadratic), quadratic.intercept)
     feed = None if training.method == "moments" else _feed(fit, training, ground)
-    lr, rule = _rate(training, quadratic, feed)
-    _tell(training, quadratic, rule)
     steps = _steps(training, ground.moments.n)
+    lr, rule = _rate(training, quadratic, feed, theta, steps)
+    _tell(training, quadratic, rule)
     if training.closed and rule is not None:
         course, losses = _closed(Closed(quadratic, rule, theta, steps), ground, training)
     else:
         course, losses = _walked(fit, training, ground, theta, feed, lr, steps)
-    return Descent(fit, training, ground, course, rule, lr, run, losses)
+    return Descent(fit, training, ground, course, rule, lr, run, _feed, losses)
 
 
 # ---- before the first step ----
@@ -241,7 +251,7 @@ def _parameters(start: Descent | Fit, quadratic: Quadratic) -> tuple[Array, Arra
 
 def _feed(fit: Fit, training: Training, ground: Ground) -> Feed:
     """The rows as tensors."""
-    from leastwise.solve.feed import Feed
+    from leastwise.feed import Feed
     from leastwise.solve.walk import own_torch
 
     if fit.rows is None or not fit.rows.rereadable:
@@ -259,7 +269,9 @@ def _feed(fit: Fit, training: Training, ground: Ground) -> Feed:
         )  # fmt: skip
 
 
-def _rate(training: Training, quadratic: Quadratic, feed: Feed | None) -> tuple[float | None, Rule | None]:
+def _rate(
+    training: Training, quadratic: Quadratic, feed: Feed | None, theta: Array, steps: int
+) -> tuple[float | None, Rule | None]:
     """The rate, and the rule of plain descent, momentum or Nesterov; None for other optimisers."""
     if not training.is_sgd:
         return (None if training.lr == "auto" else float(training.lr)), None
@@ -267,13 +279,26 @@ def _rate(training: Training, quadratic: Quadratic, feed: Feed | None) -> tuple[
     rule = Rule(1.0, float(training.momentum), training.nesterov, kinked)
     if training.lr != "auto":
         return float(training.lr), replace(rule, lr=float(training.lr))
-    low, top = quadratic.range
-    lr = rule.best(low, top) if top > 0 else 1.0
-    if training.penalty.l1 and top > 0:
-        lr = min(lr, (1 - rule.beta) / top)
+    top = quadratic.range[1]
+    careful = (1 - rule.beta) / top if top > 0 else 1.0
+    lr = careful if training.penalty.l1 else _least_after(quadratic, rule, theta, steps)
     if training.batch and feed is not None and training.batch < feed.n:
         lr = min(lr, (1 - rule.beta) / (2 * _batch_curvature(training, quadratic, feed)))
     return lr, replace(rule, lr=lr)
+
+
+def _least_after(quadratic: Quadratic, rule: Rule, theta: Array, steps: int) -> float:
+    """The rate that leaves the least loss after so many steps: `lr_best` where that converges."""
+    low, top = quadratic.range
+    if top == 0:
+        return 1.0
+    best, limit = rule.best(low, top), rule.limit(top)
+    start = Closed(quadratic, replace(rule, lr=best), theta, steps)
+    if start.excess(steps) <= CONVERGED * start.excess(0):
+        return best
+    rates = [best, *(limit * np.linspace(0.02, 0.98, 49))]
+    left = [Closed(quadratic, replace(rule, lr=float(lr)), theta, steps).excess(steps) for lr in rates]
+    return float(rates[int(np.argmin(left))])
 
 
 def _batch_curvature(training: Training, quadratic: Quadratic, feed: Feed) -> float:
@@ -299,13 +324,14 @@ def _tell(training: Training, quadratic: Quadratic, rule: Rule | None) -> None:
         return
     limit = rule.limit(quadratic.range[1])
     if rule.lr > limit:
-        warnings.warn(too_fast(rule, limit), LeastwiseWarning, stacklevel=4)
+        warnings.warn(_too_fast(rule, limit, training), LeastwiseWarning, stacklevel=4)
 
 
-def too_fast(rule: Rule, limit: float) -> str:
+def _too_fast(rule: Rule, limit: float, training: Training) -> str:
     """What is said of a rate above its limit."""
     above = f"learning rate {rule.lr:.4g} is above {limit:.4g} = {rule.limit_formula()}"
-    return f"{above}; lower it or standardise (the loss will grow)"
+    way = "lower it" if training.standardize else "lower it or standardise"
+    return f"{above}; {way} (the loss {'may' if rule.proximal else 'will'} grow)"
 
 
 def _steps(training: Training, n: int) -> int:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from leastwise.descending import descend
-from leastwise.errors import LeastwiseWarning, UsageError
+from leastwise.errors import LeastwiseWarning, UsageError, plural
 from leastwise.penalties import Penalty
+from leastwise.report.course import percent
 from leastwise.solve.training import Training
 
 FLOATS = (np.float64, np.float32)
+FAR = 0.01  # of what could be gained: where more is left, scikit-learn's ConvergenceWarning says so
 
 
 class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Linear regression by gradient descent, as an estimator of scikit-learn.
 
-    Minimises `L(W, b) = mean((X W + b - y)^2)` (and `(2/k) penalty`) by `steps` updates of rate `lr`. A
-    rate above the limit, where the loss grows, is refused, unless `allow_divergence`. `lr="auto"` is the
-    best one. Other parameters are those of `lw.Training`. `fit_intercept` as elsewhere.
+    Minimises `L(W, b) = mean((X W + b - y)^2)` (and `(2/k) penalty`) by `steps` updates of rate `lr` (or
+    `epochs` passes). A rate above the limit, where the loss grows, is refused, unless `allow_divergence`;
+    `lr="auto"` is the one that leaves the least loss after so many steps. Where much is left even so
+    (columns of different scales) a ConvergenceWarning says it. The other parameters are those of
+    `lw.Training`; `fit_intercept` and `random_state` as elsewhere in scikit-learn.
 
-    After `fit`: `coef_` (p,) or (k, p), `intercept_`, `loss_curve_` (steps + 1,), `n_iter_`, `lr_`,
-    `lr_limit_`, and the whole course as `descent_`.
+    After `fit`: `coef_` (p,) or (k, p) and `intercept_` (with `patience` those of the least held-out loss),
+    `loss_curve_` (steps + 1,), `n_iter_`, `lr_`, `lr_limit_`, and the whole course as `descent_`.
 
     >>> import numpy as np
     >>> model = GradientDescentRegressor(steps=50).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
@@ -38,6 +44,7 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         lr: float | str = "auto",
         steps: int = 1_000,
         *,
+        epochs: int | None = None,
         method: str = "moments",
         momentum: float = 0.0,
         nesterov: bool = False,
@@ -45,6 +52,7 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         penalty: Penalty | None = None,
         l1: str = "proximal",
         batch: int | None = None,
+        schedule: Callable[[int], float] | None = None,
         patience: int | None = None,
         standardize: bool = False,
         fit_intercept: bool = True,
@@ -53,6 +61,7 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ) -> None:
         self.lr = lr
         self.steps = steps
+        self.epochs = epochs
         self.method = method
         self.momentum = momentum
         self.nesterov = nesterov
@@ -60,6 +69,7 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.penalty = penalty
         self.l1 = l1
         self.batch = batch
+        self.schedule = schedule
         self.patience = patience
         self.standardize = standardize
         self.fit_intercept = fit_intercept
@@ -81,8 +91,9 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         self._check_parameters()
         training = Training(
-            lr=self.lr, steps=self.steps, method=self.method, momentum=self.momentum,
-            nesterov=self.nesterov, optimizer=self.optimizer,
+            lr=self.lr, steps=self.steps if self.epochs is None else None, epochs=self.epochs,
+            method=self.method, momentum=self.momentum, nesterov=self.nesterov, optimizer=self.optimizer,
+            schedule=self.schedule,
             penalty=Penalty() if self.penalty is None else self.penalty, l1=self.l1,
             batch=self.batch, patience=self.patience, standardize=self.standardize,
         )  # fmt: skip
@@ -113,7 +124,15 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return X @ self.coef_.T + self.intercept_
 
     def _keep(self, run: Any, several: bool) -> GradientDescentRegressor:
-        W, b = run.parameters(run.steps)
+        W, b = run.parameters(run.chosen_step)
+        if self.patience is None and run.left is not None and run.left > FAR:
+            warnings.warn(
+                f"{percent(run.left)} of what could be gained is left after {plural(run.steps, 'step')}. "
+                "Columns of one scale take fewer: put a StandardScaler before, or pass standardize=True. "
+                "Or take more steps.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         self.coef_ = W.T if several else W[:, 0]
         self.intercept_ = b if several else float(b[0])
         self.loss_curve_ = np.asarray(run.loss)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,11 @@ Array = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)  # 2^-52; the unit roundoff u is half of it
 FEW_COLUMNS = 400  # of a square matrix up to which BLAS is no faster with more threads
 BLOCK_BYTES = 1 << 20  # a block that stays in a core's own cache while it is multiplied
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one real number, Python's or numpy's; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
 def gram(Z: Any) -> Any:

@@ -9,10 +9,10 @@ n is the sum of weights where there are weights. The intercept is never penalise
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from leastwise.errors import UsageError
+from leastwise.numerics import is_number
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Penalty:
     def __post_init__(self) -> None:
         for name in ("l1", "l2"):
             value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value < float("inf"):
+            if not is_number(value) or not 0 <= value < float("inf"):
                 raise UsageError(f"The penalty {name}={value!r} is no number of 0 or more. Give one.")
             object.__setattr__(self, name, float(value))
 
@@ -62,12 +62,8 @@ def elastic_net(alpha: float, l1_ratio: float) -> Penalty:
     >>> elastic_net(2.0, 0.25)
     L1(0.5) + L2(1.5)
     """
-    if not _is_number(alpha) or not 0 <= alpha < float("inf"):
+    if not is_number(alpha) or not 0 <= alpha < float("inf"):
         raise UsageError(f"The penalty alpha={alpha!r} is no number of 0 or more. Give one.")
-    if not _is_number(l1_ratio) or not 0 <= l1_ratio <= 1:
+    if not is_number(l1_ratio) or not 0 <= l1_ratio <= 1:
         raise UsageError(f"l1_ratio={l1_ratio!r} is no number from 0 to 1. Give one.")
     return L1(alpha * l1_ratio) + L2(alpha * (1 - l1_ratio))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)  # numpy's numbers are Real too

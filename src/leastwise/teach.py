@@ -31,6 +31,12 @@ class LinearRegression:
 
     def forward(self, X: Tensor) -> Tensor:
         """Predictions (n, k) of X (n, p)."""
+        if not isinstance(X, Tensor) or X.dtype != self.weights.dtype:
+            kind = X.dtype if isinstance(X, Tensor) else type(X).__name__
+            raise DataError(
+                f"X is {kind}, and the weights are {self.weights.dtype}: they cannot be multiplied. Pass "
+                f"torch.as_tensor(X).to({self.weights.dtype}), and y likewise."
+            )
         return X @ self.weights + self.bias  # (n, p) @ (p, k) + (k,): b is added to every row
 
     def mse_loss(self, predictions: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is told of a descent: one dictionary of facts, and the texts made of it."""
+"""What is told of a descent: one dictionary of facts, and the verdict that follows from them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from leastwise.errors import listed, plural
-from leastwise.report.text import aligned, number
+from leastwise.report.text import number
 
-SHOWN = 12  # parameters printed
-WIDTH, HEIGHT = 60, 8  # of the loss curve
 KEPT = 200  # losses in the facts
-NEAR = 1e-6  # of the way: what is called converged
-BLOCKS = " ▁▂▃▄▅▆▇█"
+NEAR = 1e-6  # of what could be gained: where that is left, it has converged
+SLOW = 100  # times as many steps as were taken, and a hundredth left: it hardly moves
+LOOKED = 1 << 16  # steps of momentum that are looked through for the texts
 
 
 # ---- facts ----
@@ -23,26 +22,23 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 def facts(run: Any) -> dict[str, Any]:
     """Everything that is told of `run` (a Descent), as plain JSON values."""
-    least = run.least
+    fit, solution = run.fit, run.solution
     found = {
         "data": {
-            "source": run.fit.source, "rows": run.solution.n, "features": list(run.fit.names),
-            "targets": list(run.fit.recipe.target),
+            "source": fit.source, "read": fit.tally.read, "used": fit.tally.used,
+            "dropped": dict(fit.tally.dropped), "rows": solution.n,
+        },
+        "model": {
+            "targets": list(fit.recipe.target), "features": len(fit.names),
+            "filled": [fit.recipe.names[j] for j in fit.recipe.filled], "weight": fit.recipe.weight,
+            "dropped": list(solution.dropped), "constant": list(solution.constant),
         },
         "how": _how(run),
         "steps": run.steps,
-        "loss": {
-            "start": _plain(run.course.value(0)), "end": _plain(run.course.value(run.steps)),
-            "least": _plain(least), "formula": _formula(run),
-        },
-        "limit": {
-            "lr": _plain(run.lr), "lr_limit": _plain(run.lr_limit), "lr_best": _plain(run.lr_best),
-            "formula": None if run.rule is None else run.rule.limit_formula(),
-            "lr_limit_standardised": None if run.training.standardize else _plain(run.lr_standardised),
-            "condition": _plain(run.condition), "shrink": _plain(run.shrink),
-            "steepest": [{"column": name, "share": share} for name, share in run.steep],
-        },
-        "steps_to": {f"{tol:g}": _steps_to(run, tol) for tol in (1e-3, 1e-6)},
+        "loss": _loss(run),
+        "limit": _limit(run),
+        "steps_to": {f"{tol:g}": _steps_to(run, tol) for tol in (1e-3, NEAR)},
+        "steps_standardised": _steps_standardised(run),
         "diverges": run.diverges,
         "resembles_ridge": _plain(run.ridge_alpha),
         "parameters": _parameters(run),
@@ -79,20 +75,45 @@ def _named(optimizer: Any) -> str:
     return getattr(optimizer, "__name__", type(optimizer).__name__)
 
 
+def _loss(run: Any) -> dict[str, Any]:
+    """Where it began and ended, what is possible, and the share of what could be gained that is left."""
+    return {
+        "start": _plain(run.course.value(0)), "end": _plain(run.course.value(run.steps)),
+        "least": _plain(run.least), "left": _plain(run.left),
+        "left_full_batch": _plain(run.left_full_batch), "from_optimal": _plain(run.from_optimal),
+        "formula": _formula(run),
+    }  # fmt: skip
+
+
 def _formula(run: Any) -> str:
-    k = len(run.fit.solution.targets)
-    mean = "mean((X W + b - y)^2)" if run.training.loss == "mean" else "mean((X W + b - y)^2) / 2"
-    if not run.training.penalty:
-        return mean
+    k, weighted = len(run.fit.solution.targets), run.fit.recipe.weight is not None
+    mean = f"{'weighted ' if weighted else ''}mean((X W + b - y)^2)"
+    mean += "" if run.training.loss == "mean" else " / 2"
     share, asked = (2.0 if run.training.loss == "mean" else 1.0) / k, run.training.penalty
     terms = [f"{share * asked.l1:.4g} |W|_1"] if asked.l1 else []
     terms += [f"{share * asked.l2:.4g} |W|^2"] if asked.l2 else []
     return " + ".join([mean, *terms])
 
 
+def _limit(run: Any) -> dict[str, Any]:
+    return {
+        "lr": _plain(run.lr), "lr_limit": _plain(run.lr_limit), "lr_best": _plain(run.lr_best),
+        "formula": None if run.rule is None else run.rule.limit_formula(),
+        "lr_limit_standardised": None if run.training.standardize else _plain(run.lr_standardised),
+        "condition": _plain(run.condition), "shrink": _plain(run.shrink),
+        "steepest": [{"column": name, "share": share} for name, share in run.steep],
+    }  # fmt: skip
+
+
 def _steps_to(run: Any, tol: float) -> int | None:
     known = run.least is not None and not run.diverges
-    return run.steps_to(tol) if known else None
+    return run.steps_to(tol, LOOKED) if known else None
+
+
+def _steps_standardised(run: Any) -> int | None:
+    """How many steps it would take in standardised columns at their best rate; None where it is no help."""
+    slow = run.left is not None and run.left > 0.01 and not run.diverges
+    return run.steps_standardised(NEAR) if slow and not run.training.standardize else None
 
 
 def _parameters(run: Any) -> list[dict[str, Any]]:
@@ -119,10 +140,14 @@ def _curve(run: Any) -> list[list[float | None]]:
 
 
 def _check(run: Any) -> dict[str, Any] | None:
+    """How far the gradient that was followed first is from others': of all rows, or of the first."""
     check = run.gradient_check
     if check is None:
         return None
-    return {"autograd": check.worst, "numeric": check.worst_numeric, "rows": check.shapes["X"][0]}
+    return {
+        "autograd": check.worst, "numeric": check.worst_numeric, "rows": check.shapes["X"][0],
+        "agree": check.agree, "followed": _plain(run.followed_check),
+    }  # fmt: skip
 
 
 def _validation(run: Any) -> dict[str, Any] | None:
@@ -139,33 +164,64 @@ def _validation(run: Any) -> dict[str, Any] | None:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """One sentence: diverges and why, converged, stopped, or on the way."""
-    loss, limit = found["loss"], found["limit"]
+    """One sentence: diverges and why, converged, stopped, hardly moves, or on its way."""
     if found["diverges"]:
         return _diverges(found)
-    if found["validation"] and found["validation"]["best_step"] < found["steps"]:
-        seen = found["validation"]
-        return (
-            f"the loss on {seen['rows']:,} rows held out was least after {seen['best_step']:,} steps "
-            f"({number(seen['best'])}), and {number(seen['end'])} after {found['steps']:,}"
-        )
-    if loss["least"] is None:
-        slopes = [row["end"] for row in found["parameters"] if row["term"] != "(Intercept)"]
-        none = sum(value == 0 for value in slopes)
-        text = f"the loss went from {number(loss['start'])} to {number(loss['end'])}"
-        return f"{text}; {none:,} of {plural(len(slopes), 'coefficient')} {'is' if none == 1 else 'are'} 0"
-    way = loss["start"] - loss["least"]
-    left = (loss["end"] - loss["least"]) / way if way > 0 and loss["end"] is not None else 0.0
-    if abs(left) <= NEAR:
+    held_out = found["validation"]
+    if held_out is not None:
+        return _stopped(held_out, found["steps"])
+    if found["loss"]["least"] is None:
+        return _lasso(found)
+    left = found["loss"]["left"]
+    if left is None or left <= NEAR:
         return "converged: the loss is at its least"
-    text = f"on its way: {left:.2g} of the loss above the least is left"
-    more = found["steps_to"]["1e-06"]
+    if left > 1:
+        start, end = (number(found["loss"][when]) for when in ("start", "end"))
+        return (
+            f"the loss has grown, from {start} to {end}: a smaller learning rate, or more steps, are needed"
+        )
+    return _on_its_way(found, left)
+
+
+def _stopped(seen: Mapping[str, Any], steps: int) -> str:
+    rows = f"the loss on the {plural(seen['rows'], 'row')} held out"
+    if seen["best_step"] >= steps:
+        return f"{rows} was still going down after {plural(steps, 'step')} ({number(seen['end'])})"
+    return (
+        f"{rows} was least after {plural(seen['best_step'], 'step')} ({number(seen['best'])}), and those "
+        f"parameters are what predicts; after {steps:,} it was {number(seen['end'])}"
+    )
+
+
+def _lasso(found: Mapping[str, Any]) -> str:
+    loss = found["loss"]
+    slopes = [row["end"] for row in found["parameters"] if row["term"] != "(Intercept)"]
+    none = sum(value == 0 for value in slopes)
+    zeros = f"{none:,} of {plural(len(slopes), 'coefficient')} {'is' if none == 1 else 'are'} 0"
+    if loss["from_optimal"] is not None and loss["from_optimal"] <= NEAR:
+        return f"converged: no step would lower the loss of {number(loss['end'])}; {zeros}"
+    return f"the loss went from {number(loss['start'])} to {number(loss['end'])}; {zeros}"
+
+
+def _on_its_way(found: Mapping[str, Any], left: float) -> str:
+    limit, loss, more = found["limit"], found["loss"], found["steps_to"]["1e-06"]
+    text = f"on its way: {percent(left)} of what could be gained is left"
+    soon = found["steps_standardised"]
+    far = more is None or more > SLOW * max(found["steps"], 1)
+    if soon is not None and far and (more is None or more > SLOW * soon):
+        most = [one["column"] for one in limit["steepest"]][:3]
+        return (
+            f"hardly moves: {percent(left)} of what could be gained is left, for the columns differ in "
+            f"scale ({listed(most)} {'are' if len(most) > 1 else 'is'} the largest). Standardised "
+            f"(standardize=True, --standardize), {count_steps(soon)} come to a millionth"
+        )
+    full = loss["left_full_batch"]
+    if full is not None and left > 3 * full:
+        return f"{text}; mini-batches at a constant rate stay at some distance: lower the rate as it goes"
     if more is not None and more > found["steps"]:
-        text += f"; a millionth after {_steps(more)}"
-    if more is None and limit["shrink"] is not None and found["how"]["course"] == "closed form":
+        text += f"; a millionth after {count_steps(more)}"
+    elif limit["shrink"] is not None and found["how"]["course"] == "closed form":
         text += "; it does not come nearer" if limit["shrink"] >= 1 else "; it would take for ever"
-    if found["how"]["batch"]:
-        text += "; mini-batches at a constant rate stay at some distance: lower the rate with schedule="
     return text
 
 
@@ -173,180 +229,26 @@ def _diverges(found: Mapping[str, Any]) -> str:
     limit = found["limit"]
     if limit["lr_limit"] is None or limit["lr"] <= limit["lr_limit"]:
         start, end = (number(found["loss"][when]) for when in ("start", "end"))
-        return f"diverges: the loss went from {start} to {end}"
+        return f"diverges: the loss went from {start} to {'beyond float64' if end == 'n/a' else end}"
+    standardised = limit["lr_limit_standardised"]
+    helps = standardised is not None and limit["lr"] < standardised
     text = (
         f"diverges: learning rate {limit['lr']:.4g} is above {limit['lr_limit']:.4g} = {limit['formula']}; "
-        "lower it or standardise"
+        f"lower it{' or standardise' if helps else ''}"
     )
     most = [one["column"] for one in limit["steepest"] if one["share"] > 0.1]
     if most:
         text += f". It grows along {listed(most)}"
-    if limit["lr_limit_standardised"]:
-        text += f"; standardised, the limit would be {limit['lr_limit_standardised']:.4g}"
+    if standardised:
+        text += f"; standardised, the limit would be {standardised:.4g}"
     return text
 
 
-# ---- texts ----
+def percent(share: float) -> str:
+    """`0.018 %`, `95 %`, `all`: a share in words."""
+    return "all" if share > 0.9995 else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.4g} %"
 
 
-def summary(found: Mapping[str, Any]) -> str:
-    """What the command line prints."""
-    parts = [_head(found), curve(found), _table(found), _limits(found), f"verdict  {found['verdict']}"]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _head(found: Mapping[str, Any]) -> str:
-    data, how = found["data"], found["how"]
-    of = f"{plural(len(data['features']), 'feature')} of {data['source']}, {plural(data['rows'], 'row')}"
-    over = f", mini-batches of {how['batch']:,}" if how["batch"] else ""
-    scaled = ", columns standardised" if how["standardize"] else ""
-    return (
-        f"{', '.join(data['targets'])} on {of}\n"
-        f"descent  {plural(found['steps'], 'step')} of {_rate(found)}, {how['optimizer']}{over}{scaled}; "
-        f"method {how['method']} ({how['course']})\n"
-        f"loss     {found['loss']['formula']}: {number(found['loss']['start'])} -> {_end(found)}"
-    )
-
-
-def _rate(found: Mapping[str, Any]) -> str:
-    lr = found["limit"]["lr"]
-    changing = ", scheduled" if found["how"]["scheduled"] else ""
-    return ("the optimiser's own rate" if lr is None else f"rate {lr:.4g}") + changing
-
-
-def _end(found: Mapping[str, Any]) -> str:
-    loss = found["loss"]
-    end = "beyond float64" if loss["end"] is None else number(loss["end"])
-    least = "" if loss["least"] is None else f" (least possible {number(loss['least'])})"
-    return end + least
-
-
-def curve(found: Mapping[str, Any]) -> str:
-    """The loss curve in characters: the loss, or its logarithm where it runs over a hundredfold."""
-    points = [(t, loss) for t, loss in found["curve"] if loss is not None]
-    if len(points) < 2:
-        return ""
-    steps, losses = zip(*points, strict=True)
-    at = np.linspace(0, len(points) - 1, min(WIDTH, max(2, len(points)))).round().astype(int)
-    heights = np.array([losses[i] for i in at])
-    logs = heights.min() > 0 and heights.max() > 100 * heights.min()
-    shown = np.log10(heights) if logs else heights
-    span = float(shown.max() - shown.min())
-    levels = np.full(len(at), 1.0) if span == 0 else 1 + (shown - shown.min()) / span * (8 * HEIGHT - 1)
-    lines = []
-    for row in range(HEIGHT - 1, -1, -1):
-        cells = "".join(BLOCKS[int(np.clip(round(level) - 8 * row, 0, 8))] for level in levels)
-        edge = (
-            number(float(heights.max()))
-            if row == HEIGHT - 1
-            else number(float(heights.min()))
-            if row == 0
-            else ""
-        )
-        lines.append(f"{edge:>12} |{cells}".rstrip())
-    scale = " (log scale)" if logs else ""
-    lines.append(f"{'':12} +{'-' * len(at)}")
-    last = f"{steps[-1]:,}"
-    lines.append(f"{'':12}  0{last.rjust(max(len(at) - 1, len(last)))} steps{scale}")
-    return "\n".join(lines)
-
-
-def _table(found: Mapping[str, Any]) -> str:
-    rows = found["parameters"]
-    several = len(found["data"]["targets"]) > 1
-    shown = rows if len(rows) <= SHOWN + 1 else rows[:SHOWN]
-    exact = found["loss"]["least"] is not None
-    head = [*(["target"] if several else []), "term", "start", "end", *(["exact"] if exact else [])]
-    body = [
-        [
-            *([row["target"]] if several else []),
-            row["term"],
-            number(row["start"]),
-            "beyond float64" if row["end"] is None else number(row["end"]),
-            *([number(row["exact"])] if exact else []),
-        ]
-        for row in shown
-    ]
-    text = aligned([head, *body], left={0, *([1] if several else [])})
-    more = len(rows) - len(shown)
-    return text + (f"\n... and {plural(more, 'parameter')} more" if more else "")
-
-
-def _limits(found: Mapping[str, Any]) -> str:
-    """What is known of the rate, and of how long it takes."""
-    limit, lines = found["limit"], []
-    if limit["lr_limit"] is not None:
-        text = f"rate     {limit['lr']:.4g} of at most {limit['lr_limit']:.4g} = {limit['formula']}"
-        text += f"; best {limit['lr_best']:.4g}"
-        shrink = limit["shrink"]
-        if shrink is not None:
-            text += f", and errors {_pace(shrink)} per step"
-        lines.append(text)
-    lines.append(_shape(limit))
-    near = {tol: steps for tol, steps in found["steps_to"].items() if steps is not None}
-    if near:
-        words = {"0.001": "a thousandth", "1e-06": "a millionth"}
-        said = ", ".join(f"{words[tol]} after {_steps(steps)}" for tol, steps in near.items())
-        lines.append(f"steps    left of the loss above the least: {said}")
-    if found["resembles_ridge"]:
-        about = f"lw.L2({found['resembles_ridge']:.3g})"
-        lines.append(f"ridge    stopping here resembles a penalty of about {about}")
-    lines.append(_checked(found["gradient_check"]))
-    if found["how"]["l1"] == "subgradient":
-        lines.append(
-            "l1       the plain subgradient jumps about zero and never reaches it; l1='proximal' steps do"
-        )
-    return "\n".join(line for line in lines if line)
-
-
-def _pace(shrink: float) -> str:
-    """`shrink x0.9143`, `grow x1.082`; where that would be x1, by what share."""
-    way = "grow" if shrink > 1 else "shrink"
-    return (
-        f"{way} x{shrink:.4g}"
-        if abs(shrink - 1) >= 5e-4
-        else f"{way} by {abs(1 - shrink):.2g} of themselves"
-    )
-
-
-def _steps(count: int) -> str:
+def count_steps(count: int) -> str:
     """`1 step`, `4,096 steps`, about 3.7e13 steps."""
     return plural(count, "step") if count < 10**9 else f"about {count:.1e} steps"
-
-
-def _shape(limit: Mapping[str, Any]) -> str:
-    if limit["condition"] is None:
-        return ""
-    most = [one["column"] for one in limit["steepest"] if one["share"] > 0.1]
-    text = f"shape    condition {limit['condition']:.3g}; steepest along {listed(most)}"
-    other = limit["lr_limit_standardised"]
-    return text + (f"; standardised, rates up to {other:.4g}" if other else "")
-
-
-def _checked(check: Mapping[str, Any] | None) -> str:
-    if check is None:
-        return ""
-    return (
-        f"gradient formula vs autograd {check['autograd']:.1e}, vs central differences "
-        f"{check['numeric']:.1e} (first {plural(check['rows'], 'row')})"
-    )
-
-
-def lesson(found: Mapping[str, Any]) -> str:
-    """The repr: the run in a few lines."""
-    first = number(found["loss"]["start"])
-    lines = [
-        f"Descent: {plural(found['steps'], 'step')}, loss {first} -> {_end(found)}",
-        f"  {found['verdict']}",
-    ]
-    for row in found["parameters"][:6]:
-        of = f" of {row['target']}" if len(found["data"]["targets"]) > 1 else ""
-        exact = "" if row["exact"] is None else f" (exact {number(row['exact'])})"
-        now = "beyond float64" if row["end"] is None else number(row["end"])
-        lines.append(f"  {row['term']}{of} {number(row['start'])} -> {now}{exact}")
-    if len(found["parameters"]) > 6:
-        lines.append(f"  ... and {plural(len(found['parameters']) - 6, 'parameter')} more")
-    lines += [
-        f"  {line}" for line in _limits(found).splitlines() if line[:5] in ("gradi", "rate ", "l1   ")
-    ]
-    return "\n".join(lines)

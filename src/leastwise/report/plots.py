@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ def checked_file(path: str) -> None:
     known = sorted(_figure().canvas.get_supported_filetypes())
     if Path(path).suffix.lstrip(".").lower() not in known:
         raise UsageError(
-            f"A picture cannot be written as '{path}'. Its name must end in a format that is known: "
-            f"{', '.join(f'.{kind}' for kind in known)}. Try .png or .svg."
+            f"A picture cannot be written as '{path}'. Its name must end in a format that is known. Try "
+            ".png, .svg or .pdf."
         )
 
 
@@ -48,14 +48,21 @@ def save(figure: Any, path: str) -> None:
 
 def _figure() -> Any:
     try:
-        if "ipykernel" in sys.modules:
-            import matplotlib.pyplot  # noqa: F401  # tells a notebook how to show figures
         from matplotlib.figure import Figure
     except ImportError:
         raise UsageError(
             "Pictures need matplotlib, which is not installed. pip install 'leastwise[plot]'."
         ) from None
-    return Figure(figsize=(13, 4.3), layout="constrained")
+
+    class Picture(Figure):
+        """A Figure that notebooks show, whether or not pyplot has been told of them."""
+
+        def _repr_png_(self) -> bytes:
+            made = BytesIO()
+            self.savefig(made, format="png", dpi=100)
+            return made.getvalue()
+
+    return Picture(figsize=(13, 4.3), layout="constrained")
 
 
 def _title(run: Any) -> str:

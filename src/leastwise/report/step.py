@@ -55,15 +55,20 @@ def _gradients(run: Any, slope: Any, p: int) -> list[str]:
     q, asked = run.quadratic, run.training
     k = len(q.targets)
     half = asked.loss == "half"
-    front = f"{1 if half else 2}/(n k) "
+    weighted = run.fit.recipe.weight is not None
+    front, pull = f"{1 if half else 2}/({'sum w' if weighted else 'n'} k) ", "w " if weighted else ""
     share = (1.0 if half else 2.0) / k
     more = f" + {2 * share * q.l2:.4g} W" if q.l2 else ""
     if q.l1 and asked.l1 == "subgradient":
         more += f" + {share * q.l1:.4g} sign(W)"
     shape = f"({p}, {k})"
-    lines = [f"gradients  dL/dW = {front}X' (X W + b - y){more}   shape {shape}   = {_some(slope[:p])}"]
+    lines = [
+        f"gradients  dL/dW = {front}X' {pull}(X W + b - y){more}   shape {shape}   = {_some(slope[:p])}"
+    ]
     if q.intercept:
-        lines.append(f"           dL/db = {front}1' (X W + b - y)   shape ({k},)   = {_some(slope[p:])}")
+        lines.append(
+            f"           dL/db = {front}1' {pull}(X W + b - y)   shape ({k},)   = {_some(slope[p:])}"
+        )
     if asked.standardize:
         lines.append("           (of the standardised columns)")
     if asked.batch is not None:
@@ -73,11 +78,10 @@ def _gradients(run: Any, slope: Any, p: int) -> list[str]:
 
 def _update(run: Any, theta: Any, slope: Any) -> list[str]:
     """The update, and what becomes of the first weight."""
-    if run.rule is None or run.lr is None:
-        return [f"update     by {run.facts['how']['optimizer']}"]
+    if run.rule is None or run.lr is None or run.training.schedule is not None or run.training.batch:
+        return _moved(run)
     q, rule = run.quadratic, run.rule
-    rate = run.lr * (1.0 if run.training.schedule is None else float(run.training.schedule(0)))
-    size = rate * (1 + rule.beta) if rule.nesterov else rate
+    size = run.lr * (1 + rule.beta) if rule.nesterov else run.lr
     was, pull = float(theta.ravel()[0]), float(slope.ravel()[0])
     now = was - size * pull
     lines = [
@@ -90,10 +94,22 @@ def _update(run: Any, theta: Any, slope: Any) -> list[str]:
     elif rule.beta:
         lines.append(f"           (with {rule.name}, {rule.beta:g} of each step is added to the next)")
     if q.l1 and run.training.l1 == "proximal":
-        by = q.threshold * rate
+        by = q.threshold * run.lr
         soft = float(np.sign(now) * max(abs(now) - by, 0.0)) + 0.0
         lines.append(f"           soft threshold: {by:.4g} nearer to zero, and zero at most: {_told(soft)}")
     return lines
+
+
+def _moved(run: Any) -> list[str]:
+    """What an update did that is more than one product: by another optimiser, a schedule, a mini-batch."""
+    how = run.facts["how"]
+    by = how["optimizer"] + (", scheduled" if how["scheduled"] else "")
+    by += f", on {how['batch']:,} rows" if how["batch"] else ""
+    if not run.steps:
+        return [f"update     by {by}"]
+    (W0, b0), (W1, b1) = run.parameters(0), run.parameters(1)
+    was, now = (float(np.append(W, b)[0]) for W, b in ((W0, b0), (W1, b1)))
+    return [f"update     by {by}: the first weight goes from {_told(was)} to {_told(now)}"]
 
 
 def _told(value: Any) -> str:

@@ -13,7 +13,7 @@ SHOWN = 20  # coefficients printed; the rest is in the table of coefficients
 
 def summary(facts: Mapping[str, Any]) -> str:
     """The whole summary: data, coefficients, scores, how it was found."""
-    parts = [_data(facts), _coefficients(facts), _scores(facts), _found(facts)]
+    parts = [data_lines(facts), _coefficients(facts), _scores(facts), _found(facts)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -31,7 +31,8 @@ def number(value: Any) -> str:
     return f"{value:.4e}"
 
 
-def _data(facts: Mapping[str, Any]) -> str:
+def data_lines(facts: Mapping[str, Any]) -> str:
+    """What was read, and what became of every row."""
     data, model = facts["data"], facts["model"]
     dropped = data["dropped"]
     out = sum(dropped.values())

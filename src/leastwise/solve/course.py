@@ -13,6 +13,7 @@ from leastwise.solve.quadratic import Quadratic
 from leastwise.solve.rule import Map, Rule, power, squares, states
 
 MOST_NUMBERS = 1 << 28  # of all parameters of all steps, made at once (2 GB)
+CHUNK = 1 << 16  # steps whose losses are looked at together
 MOST_STEPS = 1 << 22  # looked through for the first that is near enough, where losses go up and down
 
 
@@ -60,11 +61,11 @@ class Closed:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.nan_to_num(q.least + self._above(self.steps), nan=np.inf, posinf=np.inf)
 
-    def _above(self, steps: int) -> Array:
-        """What the loss is above its least (steps + 1,)."""
+    def _above(self, steps: int, first: int = 0) -> Array:
+        """What the loss is above its least (steps + 1,), from step `first` on."""
         q = self.quadratic
         with np.errstate(over="ignore", invalid="ignore"), few_threads(len(self.start)):
-            return q.scale * squares(self.rule, q.modes.curvature, self._squares, steps)
+            return q.scale * squares(self.rule, q.modes.curvature, self._squares, steps, first)
 
     @property
     def _map(self) -> Map:
@@ -117,19 +118,19 @@ class Closed:
             found = float(left**2 @ self._squares) * q.scale
         return float("inf") if np.isnan(found) else found
 
-    def steps_to(self, tol: float) -> int | None:
+    def steps_to(self, tol: float, most: int = MOST_STEPS) -> int | None:
         """The first step at which `tol` of the loss above the least is left; None if never.
 
-        With momentum losses go up and down: beyond four million steps it is one of the first that are.
+        With momentum, losses go up and down: up to `most` steps are looked at one by one, and beyond it
+        is one of the first that are near enough.
         """
         target = tol * self.excess(0)
         if self.excess(0) <= target:
             return 0
-        if (self.rule.radius(self.quadratic.modes.curvature) >= 1).any():
-            return self._first_below(target, most=MOST_STEPS)
-        if self.rule.beta > 0:  # losses go up and down: look at all of them
-            found = self._first_below(target, most=MOST_STEPS)
-            if found is not None:
+        shrinks = bool((self.rule.radius(self.quadratic.modes.curvature) < 1).all())
+        if self.rule.beta > 0 or not shrinks:
+            found = self._first_below(target, most)
+            if found is not None or not shrinks:
                 return found
         above, below = 0, 1
         while self.excess(below) > target:
@@ -142,13 +143,13 @@ class Closed:
         return below
 
     def _first_below(self, target: float, most: int) -> int | None:
-        """The first of up to `most` steps whose loss is low enough, in longer and longer courses."""
-        steps = 1 << 10
-        while steps <= most:
-            near = self._above(steps) <= target
+        """The first of up to `most` steps whose loss is low enough."""
+        first, count = 0, 1 << 10
+        while first < most:
+            near = self._above(count - 1, first) <= target
             if near.any():
-                return int(np.argmax(near))
-            steps <<= 4
+                return first + int(np.argmax(near))
+            first, count = first + count, min(4 * count, CHUNK)
         return None
 
 

@@ -86,7 +86,13 @@ def _factor(training: Training, t: int) -> float:
     """What the rate is multiplied by in step t."""
     if training.schedule is None:
         return 1.0
-    value = training.schedule(t)
+    try:
+        value = training.schedule(t)
+    except Exception as error:
+        raise UsageError(
+            f"schedule failed in step {t}: {error}. It is called with the number of the step, and gives "
+            "what the rate is multiplied by: lambda t: 0.99**t."
+        ) from error
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not number or not 0 <= float(value) < float("inf"):
         raise UsageError(

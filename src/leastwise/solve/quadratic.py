@@ -37,8 +37,8 @@ from leastwise.penalties import Penalty
 from leastwise.solve.centred import Centred
 from leastwise.solve.solution import Solution
 
-SAME = 1e-13  # of the total: sums of squares no further apart are one
-BLOCK = 1 << 22  # numbers of a block of parameters whose losses are taken at once
+EQUAL = 1e-13  # of the total: sums of squares no further apart are one
+TOGETHER = 1 << 22  # numbers of a block of parameters whose losses are taken at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ class Quadratic:
     def smooth(self, theta: Array) -> Array:
         """The same but for an L1 penalty."""
         flat = theta.reshape(-1, *theta.shape[-2:])
-        step = max(1, BLOCK // max(flat[0].size, len(self.factor) * flat.shape[2]))
+        step = max(1, TOGETHER // max(flat[0].size, len(self.factor) * flat.shape[2]))
         found = np.empty(len(flat))
         with np.errstate(over="ignore", invalid="ignore"):
             for first in range(0, len(flat), step):
@@ -267,7 +267,7 @@ class Columns:
             w, rank = best, int(most)
         # the sum of squares as least squares has it, which keeps more digits; if it is the same
         base = total - float((V**2).sum())
-        base = rss if abs(base - rss) <= SAME * total else max(base, 0.0)
+        base = rss if abs(base - rss) <= EQUAL * total else max(base, 0.0)
         return Factored(U * scale, V, base, w, base, min(rank, int(most)))
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from leastwise.numerics import Array
 
 HUGE = 1e100  # of lr lambda: beyond, errors grow beyond float64 in a few steps
-BLOCK = 32  # steps of a fine part: near a double root powers grow with it, and cancel again
+FINE = 32  # steps of a fine part: near a double root powers grow with it, and cancel again
 Map = tuple[Array, Array]  # M (s, s, r) and c (s, r): s' = M s + c in each of r directions
 
 
@@ -158,20 +158,21 @@ def states(map_: Map, start: Array, steps: int) -> Array:
     return found
 
 
-def squares(rule: Rule, curvature: Array, share: Array, steps: int) -> Array:
-    """`sum_j share_j pi_{t,j}^2` (steps + 1,) for all t: what is left of the loss.
+def squares(rule: Rule, curvature: Array, share: Array, steps: int, begin: int = 0) -> Array:
+    """`sum_j share_j pi_{t,j}^2` (steps + 1,) for t = begin, ..., begin + steps: what is left of the loss.
 
     With t = B m + i, pi_t is the first row of the map of B m steps times the state after i, so that all
     t are one matrix product: 2 steps r multiplications, where powers one by one would be steps r of them
     and their logarithms.
     """
-    block = max(1, min(BLOCK, int(np.sqrt(steps + 1))))
+    block = max(1, min(FINE, int(np.sqrt(steps + 1))))
     blocks = -(-(steps + 1) // block)
     step = rule.left(curvature)
     size, r = step[1].shape
     first = np.zeros((size, r))
     first[0] = 1.0
-    fine = states(step, first, block - 1)  # (B, s, r)
+    at = first if begin == 0 else applied((power(step, begin)[0], 0 * first), first)
+    fine = states(step, at, block - 1)  # (B, s, r)
     M, zero = power(step, block)
     coarse = states((M.transpose(1, 0, 2), zero), first, blocks - 1)  # (blocks, s, r): rows of powers
     if size == 1:

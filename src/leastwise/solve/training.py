@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from leastwise.errors import UsageError, listed
+from leastwise.numerics import is_number
 from leastwise.penalties import Penalty
 
 METHODS = ("moments", "autograd", "analytic")
@@ -22,21 +23,22 @@ ROWS_ONLY = ("batch", "dtype", "device", "callback")  # what has no meaning with
 class Training:
     """How gradient descent is run: the rate, the number of steps, and where gradients come from.
 
-    `lr`: the rate, or "auto": the best one for plain descent, momentum and Nesterov, and PyTorch's own
-    default for other optimisers. `steps`: updates; or `epochs`: passes over the rows, which with `batch`
-    (rows of a mini-batch) are several updates each. `start`: (W (p, k), b (k,)) as in `X @ W + b`, or a
-    Fit or Descent whose parameters are taken; None is zeros.
-    `method`: "moments" (no row is read again), "autograd" (the documents' loop on the rows), "analytic"
-    (the formula on the rows). `optimizer`: "sgd" with `momentum` and `nesterov`, or any of torch.optim by
-    name, class, instance (whose settings are taken) or a function of the parameters.
-    `penalty`: `lw.L1(a)`, `lw.L2(a)` or their sum; `l1`: "proximal" steps, which reach zero, or the plain
-    "subgradient", which does not. `loss`: "mean", or "half" for 1/(2n).
-    `standardize`: descend in columns of mean 0 and deviation 1 (of the rows trained on), which a penalty
-    is then of; what comes out is of the columns as they came.
-    `schedule`: a function of the step (0, 1, ...) that gives what the rate is multiplied by.
-    `patience`: stop when the loss on a validation fold has not gone down for so many steps.
-    `dtype`: "float32" or "float64"; None is that of the rows. `device`: of torch. `callback(step, loss)` is
-    called after each update (the first is 0) with the loss that it saw, and ends the run by giving True.
+    `lr`: the rate, or "auto": for plain descent, momentum and Nesterov the one after which the loss is
+    least in so many steps (`lr_best` where that converges; smaller for L1 and mini-batches,
+    docs/maths.md), for other optimisers PyTorch's own default. `steps`: updates; or `epochs`: passes over
+    the rows, which with `batch` (rows of a mini-batch) are several updates each. `start`: (W (p, k), b
+    (k,)) as in `X @ W + b`, or a Fit or Descent whose parameters are taken; None is zeros. `method`:
+    "moments" (no row is read again), "autograd" (the documents' loop on the rows), "analytic" (the
+    formula on the rows). `optimizer`: "sgd" with `momentum` and `nesterov`, or any of torch.optim by
+    name, class, instance (whose settings are taken) or a function of the parameters. `penalty`:
+    `lw.L1(a)`, `lw.L2(a)` or their sum; `l1`: "proximal" steps, which reach zero, or the plain
+    "subgradient", which does not. `loss`: "mean", or "half" for 1/(2n). `standardize`: descend in columns
+    of mean 0 and deviation 1 (of the rows trained on), which a penalty is then of; what comes out is of
+    the columns as they came. `schedule`: a function of the step (0, 1, ...) that gives what the rate is
+    multiplied by. `patience`: stop when the loss on a validation fold has not gone down for so many
+    steps. `dtype`: "float32" or "float64"; None is that of the rows. `device`: of torch. `callback(step,
+    loss)` is called after each update (the first is 0) with the loss that it saw, and ends the run by
+    giving True.
     """
 
     lr: float | str = "auto"
@@ -73,7 +75,7 @@ class Training:
             if value is not None and not _is_count(value, least):
                 raise UsageError(f"{name}={value!r} is no whole number of {least} or more. Give one.")
         auto = isinstance(self.lr, str) and self.lr == "auto"
-        if not auto and not (_is_number(self.lr) and self.lr > 0):  # type: ignore[operator]
+        if not auto and not (is_number(self.lr) and 0 < self.lr < float("inf")):  # type: ignore[operator]
             raise UsageError(
                 f"lr={self.lr!r} is no rate. Give a number above 0, or 'auto' for the best one."
             )
@@ -85,14 +87,17 @@ class Training:
         self._check_what_applies()
 
     def _check_momentum(self) -> None:
-        if not _is_number(self.momentum) or not 0 <= self.momentum < 1:
+        if not is_number(self.momentum) or not 0 <= self.momentum < 1:
             raise UsageError(f"momentum={self.momentum!r} is no number from 0 to below 1. Give one.")
         if self.nesterov and self.momentum == 0:
-            raise UsageError("nesterov=True looks ahead along the momentum, which is 0. Add momentum=0.9.")
+            raise UsageError(
+                "nesterov=True (--nesterov) looks ahead along the momentum, which is 0. Add momentum=0.9 "
+                "(--momentum 0.9)."
+            )
         if (self.momentum or self.nesterov) and not self.is_sgd:
             raise UsageError(
                 f"momentum is for optimizer='sgd', and optimizer={self.optimizer!r} came. Give the "
-                "optimiser its own settings: optimizer=lambda p: torch.optim.RMSprop(p, momentum=0.9)."
+                "optimiser its own settings as a function, lambda p: torch.optim.RMSprop(p, momentum=0.9)."
             )
 
     def _check_what_applies(self) -> None:
@@ -117,10 +122,16 @@ class Training:
                 "out (plain momentum is fine), or pass l1='subgradient'."
             )
         if self.l1 == "subgradient" and not self.penalty.l1:
-            raise UsageError("l1='subgradient' says how an L1 penalty is followed, and there is none.")
+            raise UsageError(
+                "l1='subgradient' (--l1-steps) says how an L1 penalty is followed, and there is none. Add "
+                "penalty=lw.L1(0.1) (--l1 0.1), or leave it out."
+            )
         for name in ("schedule", "callback"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
-                raise UsageError(f"{name}={getattr(self, name)!r} cannot be called. Give a function.")
+                raise UsageError(
+                    f"{name}={getattr(self, name)!r} cannot be called. Give a function: a schedule of the "
+                    "step, a callback of the step and the loss."
+                )
 
     @property
     def is_sgd(self) -> bool:
@@ -136,11 +147,6 @@ class Training:
 def _choice(name: str, value: Any, known: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in known:
         raise UsageError(f"{name}={value!r} is not known. It is one of {listed(known, last='or')}.")
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return number and bool(np.isfinite(value))
 
 
 def _is_count(value: Any, least: int) -> bool:

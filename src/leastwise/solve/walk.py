@@ -8,8 +8,9 @@ the three ways comparable.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,20 +18,22 @@ from torch import Tensor
 
 from leastwise.errors import UsageError
 from leastwise.numerics import Array
-from leastwise.solve.course import Walked
-from leastwise.solve.feed import Feed, Part
+from leastwise.solve.course import MOST_NUMBERS, Walked
 from leastwise.solve.optimizers import Stepper
 from leastwise.solve.quadratic import Quadratic
 from leastwise.solve.training import Training
 from leastwise.teach import LinearRegression
 
-MOST_NUMBERS = 1 << 28  # of all parameters of all steps that are kept (2 GB)
+if TYPE_CHECKING:
+    from leastwise.feed import Feed, Part
 
 
 @contextmanager
 def own_torch() -> Iterator[None]:
     """Inside, torch records gradients and makes tensors on the CPU, whatever the caller has set."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+    elsewhere = torch.get_default_device().type != "cpu"  # asked for, since the switch itself costs time
+    here = torch.device("cpu") if elsewhere else nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), here:
         yield
 
 
@@ -156,6 +159,15 @@ def walk(
     # losses of mini-batches say little: those of all rows are taken from moments
     loss = quadratic.values(theta) if training.batch else np.append(seen, float(slope(model)))
     return Walked(theta, np.nan_to_num(loss, nan=np.inf, posinf=np.inf), seen)
+
+
+def autograd_gradient(feed: Feed, training: Training, theta: Array, intercept: bool) -> Array:
+    """The gradient (d, k) on all rows by autograd, weights and L2 penalty included."""
+    with own_torch():
+        model = placed(theta, intercept, feed.first(1)[0])
+        FromRows(feed, replace(training, method="autograd", batch=None), 0)(model)
+        grads = [v.grad for v in (model.weights, model.bias) if v.grad is not None]
+        return np.vstack([g.detach().cpu().numpy().reshape(-1, theta.shape[1]) for g in grads])
 
 
 def _bounded(model: LinearRegression, steps: int) -> None:

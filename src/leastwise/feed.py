@@ -17,7 +17,7 @@ from leastwise.recipe import Recipe
 from leastwise.rows import Rows, Slab
 
 MOST_BYTES = 2 << 30  # of rows that are kept in memory; more are read again in every pass
-SAME = 1e-6  # relative to a column's size: sums of the rows that were condensed are no further apart
+CLOSE = 1e-6  # relative to a column's size: sums of the rows that were condensed are no further apart
 Part = tuple[Tensor, Tensor, "Tensor | None"]  # X (n, p), y (n, k), weights (n,) of mean 1
 
 
@@ -25,10 +25,10 @@ Part = tuple[Tensor, Tensor, "Tensor | None"]  # X (n, p), y (n, k), weights (n,
 class Feed:
     """Rows as tensors (X, y, w): kept where they fit into memory, else read anew in each pass.
 
-    They must be the rows of `moments` (of all folds of `plan` but the one left out). Missing numbers are
-    filled with the moments' means, columns are taken about `move[0]` and divided by `move[1]`, in float64;
-    then they are turned into `dtype`. Mini-batches are shuffled by `seed`, all rows where they are in
-    memory, else those of a slab among themselves.
+    They must be the rows of `moments` (of all folds of `plan` but the one left out), which the first pass
+    checks. Missing numbers are filled with the moments' means, columns are taken about `move[0]` and
+    divided by `move[1]`, in float64; then they are turned into `dtype`. Mini-batches are shuffled by
+    `seed`, all rows where they are in memory, else those of a slab among themselves.
     """
 
     rows: Rows
@@ -41,6 +41,7 @@ class Feed:
     without: int | None = None  # the fold that is left out
     held: list[Part] = field(default_factory=list)
     streams: bool = False
+    checked: bool = False  # whether these are the rows of the moments
 
     def __post_init__(self) -> None:
         if self.device is not None:
@@ -53,8 +54,8 @@ class Feed:
                 self.streams = True
                 return
         X, Y, w = zip(*found, strict=True)
-        whole = stacked(X), stacked(Y), None if w[0] is None else stacked(w)
-        self._check(*whole)
+        whole = _stacked(X), _stacked(Y), None if w[0] is None else _stacked(w)
+        self._check(len(whole[0]), _squares(*whole))
         self.held = [self._part(*whole)]
 
     @property
@@ -67,10 +68,16 @@ class Feed:
         if not self.streams:
             yield from self.held
             return
+        n, total = 0, np.zeros(len(self.moments.names) + len(self.moments.targets))
         for slab in self.rows.slabs(self.recipe.reads_all):
-            part = self._part(*self._arrays(slab))
-            if len(part[0]):
-                yield part
+            X, Y, w = self._arrays(slab)
+            if not len(X):
+                continue
+            if not self.checked:
+                n, total = n + len(X), total + _squares(X, Y, w)
+            yield self._part(X, Y, w)
+        if not self.checked:
+            self._check(n, total)
 
     def batches(self, size: int, seed: int) -> Iterator[Part]:
         """Mini-batches of `size` rows without end, shuffled anew in each pass."""
@@ -119,22 +126,21 @@ class Feed:
             )
         return cast
 
-    def _check(self, X: Any, Y: Any, w: Any) -> None:
-        """Refuse rows that are not those that the moments were made of."""
+    def _check(self, n: int, total: Array) -> None:
+        """Refuse rows that are not those of the moments, by their number and sums of squares (p + k,)."""
         m = self.moments.imputed().rounded()
         mean, spread = m.mean, np.diagonal(m.comoment) / m.weight
         if self.move is not None:
-            p = X.shape[1]
-            mean, spread = mean.copy(), spread.copy()
-            mean[:p] = (mean[:p] - self.move[0]) / self.move[1]
-            spread[:p] /= self.move[1] ** 2
+            k = len(m.targets)
+            about, by = np.append(self.move[0], np.zeros(k)), np.append(self.move[1], np.ones(k))
+            mean, spread = (mean - about) / by, spread / by**2
         square = np.maximum(spread, 0) + mean**2
-        room = SAME if self.dtype == "float64" else 1e3 * SAME
-        here = [np.einsum("n...j,n...j->j", v, v if w is None else w[:, None] * v) for v in (X, Y)]
+        room = CLOSE if self.dtype == "float64" else 1e3 * CLOSE
         with np.errstate(all="ignore"):
-            apart = np.abs(np.concatenate(here) / len(X) - square) > room * square
-        if len(X) != self.moments.n or (apart & (square > 1e-200)).any():
+            apart = np.abs(total / max(n, 1) - square) > room * square
+        if n != self.moments.n or (apart & (square > 1e-200)).any():
             raise DataError("The rows are not those that were fitted. Descend anew from the source.")
+        self.checked = True
 
     def _part(self, X: Any, Y: Any, w: Any) -> Part:
         return self._tensor(X), self._tensor(Y), None if w is None else self._tensor(w)
@@ -143,7 +149,7 @@ class Feed:
         return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device or "cpu")
 
 
-def stacked(parts: Sequence[Any]) -> Any:
+def _stacked(parts: Sequence[Any]) -> Any:
     """The arrays one below the other: a view where they are consecutive rows of one array."""
     first, at = parts[0], parts[0].ctypes.data
     for part in parts:
@@ -152,6 +158,13 @@ def stacked(parts: Sequence[Any]) -> Any:
         at += part.nbytes
     shape = (sum(map(len, parts)), *first.shape[1:])
     return np.lib.stride_tricks.as_strided(first, shape, first.strides, writeable=first.flags.writeable)
+
+
+def _squares(X: Any, Y: Any, w: Any) -> Array:
+    """Sums of squares of the columns (p + k,), in float64."""
+    if w is None:
+        return np.concatenate([np.einsum("nj,nj->j", v, v, dtype=np.float64) for v in (X, Y)])
+    return np.concatenate([np.einsum("n,nj,nj->j", w, v, v, dtype=np.float64) for v in (X, Y)])
 
 
 def _joined(parts: list[Part]) -> Part:
