@@ -231,11 +231,16 @@ def test_both_ways_over_the_rows_are_the_closed_form(design, k, penalty, start, 
 
 @pytest.mark.parametrize("method", ["autograd", "analytic"])
 @pytest.mark.parametrize(
-    ("design", "rule", "factor"),
-    [("well", "plain", 1.01), ("condition 1e6", "nesterov", 0.99), ("far means", "momentum", 0.5)],
+    ("design", "rule", "factor", "penalty"),
+    [
+        ("well", "plain", 1.01, 0.0),
+        ("condition 1e6", "nesterov", 0.99, 0.0),
+        ("far means", "momentum", 0.5, 0.0),
+        ("condition 1e6", "momentum", 0.99, 0.05),
+    ],
 )
-def test_ten_thousand_steps_over_the_rows_are_the_closed_form(design, rule, factor, method):
-    case = design, 3, 0.0, "random", factor, rule
+def test_ten_thousand_steps_over_the_rows_are_the_closed_form(design, rule, factor, penalty, method):
+    case = design, 3, penalty, "random", factor, rule
     theta, loss = against_the_rows(case, 10_000, method, "float64", walked=10_000)
     assert theta <= DOUBLE
     assert loss <= DOUBLE

@@ -571,3 +571,41 @@ def test_a_penalty_that_is_lost_in_rounding_is_no_crash(columns):
     X = columns(X)
     run = lw.descend((X, Y), steps=3, penalty=lw.L2(1e-20 * (X**2).mean()), intercept=False)
     assert np.isfinite(run.loss).all()
+
+
+def test_the_rate_of_a_lasso_is_one_over_the_largest_eigenvalue():
+    X, Y = rows()
+    for how in ({}, {"momentum": 0.5}):
+        run = lw.descend((X, Y), steps=3, penalty=lw.L1(0.1), **how)
+        beta = how.get("momentum", 0.0)
+        assert run.lr == pytest.approx((1 - beta) / run.quadratic.range[1])
+
+
+def test_the_rate_of_mini_batches_knows_the_largest_row():
+    X, Y = rows()
+    X = X.copy()
+    X[0] *= 30  # one row that batches of others do not show
+    n, k, B = len(X), Y.shape[1], 5
+    run = lw.descend((X, Y), steps=3, method="autograd", batch=B)
+    largest = 2 / k * float(((X**2).sum(axis=1) + 1).max())
+    top = run.quadratic.range[1]
+    bound = (n * (B - 1) * top + (n - B) * largest) / (B * (n - 1))
+    assert run.lr == pytest.approx(min(1 / (2 * bound), run.lr_best))
+
+
+def test_the_rate_that_is_found_leaves_no_more_loss_than_others():
+    X, Y = rows()
+    X = X * [1.0, 10.0, 100.0]
+    for how in ({}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}):
+        run = lw.descend((X, Y), steps=60, **how)
+        others = [run.again(lr=float(lr)).loss[-1] for lr in np.linspace(0.01, 0.98, 40) * run.lr_limit]
+        assert run.loss[-1] <= 1.02 * min(others)
+        assert run.again(steps=200).lr == run.lr
+
+
+def test_a_rate_at_the_limit_comes_no_nearer():
+    X, Y = rows()
+    run = lw.descend((X, Y), lr=1e-3, steps=10)
+    at = run.again(lr=run.lr_limit)
+    assert at.shrink == pytest.approx(1.0)
+    assert at.steps_to(1e-6) is None

@@ -197,7 +197,8 @@ def _lasso(found: Mapping[str, Any]) -> str:
     loss = found["loss"]
     slopes = [row["end"] for row in found["parameters"] if row["term"] != "(Intercept)"]
     none = sum(value == 0 for value in slopes)
-    zeros = f"{none:,} of {plural(len(slopes), 'coefficient')} {'is' if none == 1 else 'are'} 0"
+    zeros = f"{none:,} of {len(slopes):,} coefficients {'is' if none == 1 else 'are'} 0"
+    zeros = zeros if none else "no coefficient is 0"
     if loss["from_optimal"] is not None and loss["from_optimal"] <= NEAR:
         return f"converged: no step would lower the loss of {number(loss['end'])}; {zeros}"
     return f"the loss went from {number(loss['start'])} to {number(loss['end'])}; {zeros}"
