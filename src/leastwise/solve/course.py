@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from leastwise.errors import UsageError
-from leastwise.numerics import Array, few_threads
+from leastwise.numerics import EPS, Array, few_threads
 from leastwise.solve.quadratic import Quadratic
 from leastwise.solve.rule import Map, Rule, power, squares, states
 
@@ -127,7 +127,8 @@ class Closed:
         target = tol * self.excess(0)
         if self.excess(0) <= target:
             return 0
-        shrinks = bool((self.rule.radius(self.quadratic.modes.curvature) < 1).all())
+        radius = self.rule.radius(self.quadratic.modes.curvature)
+        shrinks = bool((radius < 1 - 8 * EPS).all())  # nearer to 1 it is rounding
         if self.rule.beta > 0 or not shrinks:
             found = self._first_below(target, most)
             if found is not None or not shrinks:
