@@ -249,6 +249,8 @@ def test_dependent_and_constant_columns_are_told():
     text = lw.descend((np.column_stack([X, X[:, 0] + X[:, 1], np.ones(60)]), y), lr=0.1).summary()
     assert "columns  'x3' depend on others" in text
     assert "constant 'x4'" in text
+    penalised = lw.descend((np.column_stack([X, X[:, 0]]), y), lr=0.1, penalty=lw.L2(0.1)).summary()
+    assert "many minima" not in penalised
 
 
 def test_what_early_stopping_resembles_follows_the_targets_and_is_told_of_plain_steps_only():

@@ -123,9 +123,8 @@ def _for_fit_alone(recipe: Recipe | None, options: Options | None) -> None:
 
 def _unknown_option(name: str, known: set[str]) -> str:
     """What is said of an option that there is not."""
-    hint = (
-        f"Here it is {OTHER_NAMES[name]!r}." if name in OTHER_NAMES else did_you_mean(name, sorted(known))
-    )
+    ours, _, how = OTHER_NAMES.get(name, "").partition(",")
+    hint = f"Here it is '{ours}'{',' + how if how else ''}." if ours else did_you_mean(name, sorted(known))
     return f"There is no option {name!r}. {hint}"
 
 

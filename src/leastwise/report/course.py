@@ -31,7 +31,8 @@ def facts(run: Any) -> dict[str, Any]:
         "model": {
             "targets": list(fit.recipe.target), "features": len(fit.names),
             "filled": [fit.recipe.names[j] for j in fit.recipe.filled], "weight": fit.recipe.weight,
-            "dropped": list(solution.dropped), "constant": list(solution.constant),
+            "dropped": [] if run.quadratic.l2 else list(solution.dropped),  # a penalty leaves one minimum
+            "constant": list(solution.constant),
         },
         "how": _how(run),
         "steps": run.steps,
