@@ -353,3 +353,15 @@ def test_without_matplotlib_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(lw.errors.UsageError, match=r"pip install 'leastwise\[plot\]'"):
         run.plot()
+
+
+@pytest.mark.filterwarnings("ignore::leastwise.errors.LeastwiseWarning")
+def test_a_run_beyond_float64_is_drawn_as_far_as_it_goes_and_predicts_nothing():
+    X, y = noisy()
+    for how in ({"lr": 1e6}, {"lr": 1e6, "method": "autograd"}, {"lr": 1e3}):
+        run = lw.descend((X, y), steps=60, **how)
+        run.plot().canvas.draw()
+    gone = lw.descend((X, y), lr=1e6, steps=400)
+    for answer in (lambda: gone.predict(X), gone.to_torch):
+        with pytest.raises(lw.errors.UsageError, match="nothing to predict with"):
+            answer()

@@ -15,6 +15,7 @@ from leastwise.numerics import Array
 ROWS = 500  # drawn as points
 GRID = 120  # points of a side of the contours
 FAR = 6.0  # how often the first distance a path may leave the picture
+HUGE = 1e150  # beyond, matplotlib's axes overflow
 MOST = 2_000  # steps drawn of a path
 INK, PATH, EXACT, FAINT = "#1f3044", "#c8452d", "#2d7d5a", "#9fb3c8"
 
@@ -82,12 +83,13 @@ def _losses(ax: Any, run: Any) -> None:
         points = np.array(run.facts["curve"], float)  # None, of a loss beyond float64, is nan
         steps, loss = points.T
     else:
-        steps, loss = np.arange(run.steps + 1), np.where(np.isfinite(run.loss), run.loss, np.nan)
+        steps, loss = np.arange(run.steps + 1), run.loss
+    loss = _drawable(loss)
     ax.plot(steps, loss, color=INK, lw=1.6, label="loss")
     if run.training.batch is not None:
-        ax.plot(run.batch_loss, color=FAINT, lw=0.6, zorder=0, label="of mini-batches")
+        ax.plot(_drawable(run.batch_loss), color=FAINT, lw=0.6, zorder=0, label="of mini-batches")
     if run.validation_loss is not None:
-        ax.plot(run.validation_loss, color=PATH, lw=1.4, label="held out")
+        ax.plot(_drawable(run.validation_loss), color=PATH, lw=1.4, label="held out")
         ax.axvline(run.best_step, color=PATH, lw=0.8, ls=":")
     top, low = np.nanmax(loss), np.nanmin(loss)
     if low > 0 and top > 100 * low:
@@ -97,6 +99,11 @@ def _losses(ax: Any, run: Any) -> None:
         ax.axhline(least, color=EXACT, lw=1, ls="--", label="least possible")
     ax.set(xlabel="step", ylabel="loss", title="Loss")
     ax.legend(frameon=False, fontsize=8)
+
+
+def _drawable(loss: Array) -> Array:
+    """Losses that an axis can show; nan for the rest."""
+    return np.where(np.abs(loss) < HUGE, loss, np.nan)
 
 
 # ---- contours ----
