@@ -405,8 +405,8 @@ class Descent:
         W, b = self.parameters(self.chosen_step)
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             raise UsageError(
-                f"The run is beyond float64 at step {self.chosen_step:,}: there is nothing to predict with. "
-                "Lower the learning rate, or standardise the columns."
+                f"The run is beyond float64 at step {self.chosen_step:,}: there is nothing to predict with."
+                " Lower the learning rate, or standardise the columns."
             )
         solution = replace(self.solution, coef=W.T.copy(), intercept=b.copy())
         return replace(self.fit, solution=solution, fills=self._fills)
