@@ -213,6 +213,16 @@ def test_a_fitted_estimator_is_pickled_whole(how: dict[str, Any]) -> None:
     assert twin.get_params() == model.get_params()
 
 
+def test_a_pickle_gives_away_no_row() -> None:
+    X, y = data(500)
+    model = GradientDescentRegressor(steps=20).fit(X, y)
+    kept = pickle.dumps(model)
+    assert X[7].tobytes() not in kept
+    assert len(kept) < X.nbytes
+    assert model.descent_.fit.rows is not None  # here they are at hand still
+    assert pickle.loads(kept).descent_.fit.rows is None
+
+
 def test_before_fitting_nothing_is_predicted() -> None:
     with pytest.raises(NotFittedError):
         GradientDescentRegressor().predict(data()[0])

@@ -25,9 +25,7 @@ from leastwise.solve.training import Training
 
 CHECKED_ROWS = 1_000  # rows on which the gradient is checked
 SAME_RATE = {"steps", "epochs", "start", "method", "patience", "callback", "dtype", "device"}
-FULL_CHECK = (
-    1_000_000  # numbers of rows up to which the gradient that is followed is checked on all of them
-)
+FULL_CHECK = 1_000_000  # numbers up to which the gradient followed is checked on all rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +162,7 @@ class Descent:
 
     @property
     def lr_best(self) -> float | None:
-        """The rate at which the slowest direction is fastest; None for other optimisers."""
+        """The rate at which the slowest direction is fastest (L1: a safe one); None for other optimisers."""
         low, top = self.quadratic.range
         return None if self.rule is None or top == 0 else self.rule.best(low, top)
 
@@ -348,6 +346,10 @@ class Descent:
                 X = np.where(np.isnan(X), self._fills, X) if len(fit.fills) else X
                 return X, np.array(block.Y[:most], np.float64)
         return None
+
+    def without_rows(self) -> Descent:
+        """The same without the way back to the rows: what may be kept and passed on."""
+        return replace(self, fit=replace(self.fit, rows=None))
 
     def predict(self, source: Any, **how: Any) -> Any:
         """Predictions of the parameters at the end (with patience at `best_step`), as those of a Fit."""

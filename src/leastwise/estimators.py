@@ -31,7 +31,8 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     `lw.Training`; `fit_intercept` and `random_state` as elsewhere in scikit-learn.
 
     After `fit`: `coef_` (p,) or (k, p) and `intercept_` (with `patience` those of the least held-out loss),
-    `loss_curve_` (steps + 1,), `n_iter_`, `lr_`, `lr_limit_`, and the whole course as `descent_`.
+    `loss_curve_` (steps + 1,), `n_iter_`, `lr_`, `lr_limit_`, and the whole course as `descent_` (which is
+    pickled without the rows).
 
     >>> import numpy as np
     >>> model = GradientDescentRegressor(steps=50).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
@@ -107,6 +108,13 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             except LeastwiseWarning as told:
                 raise UsageError(f"{told}. To see it diverge, pass allow_divergence=True.") from None
         return self._keep(run, np.ndim(y) == 2)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: no row of the training data goes along."""
+        state = dict(super().__getstate__())
+        if "descent_" in state:
+            state["descent_"] = state["descent_"].without_rows()
+        return state
 
     def _check_parameters(self) -> None:
         """What `descend` would name otherwise."""

@@ -114,9 +114,8 @@ def _contours(ax: Any, run: Any) -> None:
     q = run.quadratic
     directions, curvature, labels = _plane(run)
     centre = q.best if run.end is None or q.rank == len(q.best) else _inside(run)
-    path = np.tensordot(_some(run.course) - centre, directions, axes=(1, 0))[
-        :, 0, :
-    ]  # (t, 2), first target
+    away = _some(run.course) - centre  # (t, d, k), of which the first target is drawn
+    path = away[:, :, 0] @ directions  # (t, 2)
     path = path[np.isfinite(path).all(axis=1)]
     reach = FAR * max(float(np.abs(path[0]).max()), 1e-12 * (1 + float(np.abs(centre).max())))
     outside = np.flatnonzero((np.abs(path) > reach).any(axis=1))

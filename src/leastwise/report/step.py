@@ -13,7 +13,7 @@ def one_step(run: Any) -> str:
     """The first step of `run` (a Descent) in full."""
     q, (W, b) = run.quadratic, run.parameters(0)
     n, (p, k) = run.solution.n, W.shape
-    theta = q.move.back(np.vstack([W, b[None]]) if q.intercept else W, q.intercept)
+    theta = run.course.at(0)
     slope = q.gradient(theta)
     if run.training.l1 == "subgradient":
         slope[:p] += q.threshold * np.sign(theta[:p])

@@ -24,21 +24,24 @@ class Training:
     """How gradient descent is run: the rate, the number of steps, and where gradients come from.
 
     `lr`: the rate, or "auto": for plain descent, momentum and Nesterov the one after which the loss is
-    least in so many steps (`lr_best` where that converges; smaller for L1 and mini-batches,
-    docs/maths.md), for other optimisers PyTorch's own default. `steps`: updates; or `epochs`: passes over
-    the rows, which with `batch` (rows of a mini-batch) are several updates each. `start`: (W (p, k), b
-    (k,)) as in `X @ W + b`, or a Fit or Descent whose parameters are taken; None is zeros. `method`:
-    "moments" (no row is read again), "autograd" (the documents' loop on the rows), "analytic" (the
-    formula on the rows). `optimizer`: "sgd" with `momentum` and `nesterov`, or any of torch.optim by
-    name, class, instance (whose settings are taken) or a function of the parameters. `penalty`:
-    `lw.L1(a)`, `lw.L2(a)` or their sum; `l1`: "proximal" steps, which reach zero, or the plain
+    least in so many steps (smaller for L1 and mini-batches, docs/maths.md), for other optimisers
+    PyTorch's own. `steps`: updates; or `epochs`: passes over the rows, several updates each with `batch`
+    (rows of one). `start`: (W (p, k), b (k,)) as in `X @ W + b`, or a Fit or Descent whose parameters are
+    taken; None is zeros.
+
+    `method`: "moments" (no row is read again), "autograd" (the documents' loop on the rows), "analytic"
+    (the formula on the rows). `optimizer`: "sgd" with `momentum` and `nesterov`, or any of torch.optim by
+    name, class, instance (whose settings are taken) or a function of the parameters. `schedule`: a
+    function of the step (0, 1, ...) that gives what the rate is multiplied by.
+
+    `penalty`: `lw.L1(a)`, `lw.L2(a)` or their sum; `l1`: "proximal" steps, which reach zero, or the plain
     "subgradient", which does not. `loss`: "mean", or "half" for 1/(2n). `standardize`: descend in columns
     of mean 0 and deviation 1 (of the rows trained on), which a penalty is then of; what comes out is of
-    the columns as they came. `schedule`: a function of the step (0, 1, ...) that gives what the rate is
-    multiplied by. `patience`: stop when the loss on a validation fold has not gone down for so many
-    steps. `dtype`: "float32" or "float64"; None is that of the rows. `device`: of torch. `callback(step,
-    loss)` is called after each update (the first is 0) with the loss that it saw, and ends the run by
-    giving True.
+    the columns as they came.
+
+    `patience`: stop when the loss on a validation fold has not gone down for so many steps. `dtype`:
+    "float32" or "float64"; None is that of the rows. `device`: of torch. `callback(step, loss)` is called
+    after each update (the first is 0) with the loss that it saw, and ends the run by giving True.
     """
 
     lr: float | str = "auto"
