@@ -162,7 +162,7 @@ class Descent:
 
     @property
     def lr_best(self) -> float | None:
-        """The rate at which the slowest direction is fastest (L1: a safe one); None for other optimisers."""
+        """The rate at which the slowest direction is fastest (L1: a safe one). None for other ones."""
         low, top = self.quadratic.range
         return None if self.rule is None or top == 0 else self.rule.best(low, top)
 
