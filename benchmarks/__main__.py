@@ -11,7 +11,18 @@ from pathlib import Path
 
 from benchmarks.table import write
 
-NAMES = ("startup", "least_squares", "parquet", "offset", "folds", "precision", "digits", "descent")
+NAMES = (
+    "startup",
+    "least_squares",
+    "parquet",
+    "offset",
+    "folds",
+    "precision",
+    "digits",
+    "descent",
+    "paths",
+    "cv",
+)
 
 
 def asked(words: Sequence[str] | None) -> argparse.Namespace:

@@ -19,10 +19,20 @@ if TYPE_CHECKING:
     from leastwise import errors, sequences, teach
     from leastwise.descended import Descent
     from leastwise.descending import descend
-    from leastwise.estimators import GradientDescentRegressor
-    from leastwise.fitted import Fit, Options
+    from leastwise.estimators import (
+        ElasticNet,
+        ElasticNetCV,
+        GradientDescentRegressor,
+        Lasso,
+        LassoCV,
+        LinearRegression,
+        Ridge,
+        RidgeCV,
+    )
+    from leastwise.fitted import Fit
     from leastwise.fitting import condense, fit
     from leastwise.moments import Moments
+    from leastwise.options import Options
     from leastwise.penalties import L1, L2, Penalty, elastic_net
     from leastwise.recipe import Recipe
     from leastwise.solve.check import GradientCheck, check_gradient
@@ -33,15 +43,22 @@ if TYPE_CHECKING:
 
 __all__ = [  # noqa: RUF022  # plainly sorted
     "Descent",
+    "ElasticNet",
+    "ElasticNetCV",
     "Fit",
     "GradientCheck",
     "GradientDescentRegressor",
     "L1",
     "L2",
+    "Lasso",
+    "LassoCV",
+    "LinearRegression",
     "Moments",
     "Options",
     "Penalty",
     "Recipe",
+    "Ridge",
+    "RidgeCV",
     "Solution",
     "Training",
     "__version__",
@@ -60,15 +77,22 @@ __all__ = [  # noqa: RUF022  # plainly sorted
 
 _HOMES = {
     "Descent": "descended",
+    "ElasticNet": "estimators",
+    "ElasticNetCV": "estimators",
     "Fit": "fitted",
     "GradientCheck": "solve.check",
     "GradientDescentRegressor": "estimators",
     "L1": "penalties",
     "L2": "penalties",
+    "Lasso": "estimators",
+    "LassoCV": "estimators",
+    "LinearRegression": "estimators",
     "Moments": "moments",
-    "Options": "fitted",
+    "Options": "options",
     "Penalty": "penalties",
     "Recipe": "recipe",
+    "Ridge": "estimators",
+    "RidgeCV": "estimators",
     "Solution": "solve.solution",
     "Training": "solve.training",
     "check_gradient": "solve.check",

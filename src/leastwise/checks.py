@@ -6,10 +6,11 @@ from dataclasses import fields
 from typing import Any
 
 from leastwise.errors import ColumnError, DataError, MomentsError, UsageError, listed, plural
-from leastwise.fitted import Options, Tally
-from leastwise.folds import FoldPlan, enough
+from leastwise.fitted import Tally
+from leastwise.folds import ALONE, FoldPlan, enough
 from leastwise.inference import CLUSTERED, cluster_is_number
 from leastwise.moments import Moments
+from leastwise.options import Options
 from leastwise.recipe import Recipe
 from leastwise.rows import Rows
 from leastwise.solve import Solution
@@ -106,7 +107,7 @@ def tiny(moments: Moments, solution: Solution) -> None:
 
 def folds(moments: Moments, solution: Solution, options: Options) -> None:
     """Only folds that were asked for are an error; the default gives way, with the reason."""
-    if options.folds and (reason := enough(moments, solution)):
+    if options.folds not in (None, 0, ALONE) and (reason := enough(moments, solution.needs)):
         raise UsageError(
             f"{options.folds} folds were asked for, but {reason}. Ask for fewer (folds=..., --folds), "
             "or leave it to the data."
@@ -145,7 +146,7 @@ def past(moments: Moments, target: Any, recipe: Recipe | None, common: dict[str,
 
 def plan(plan: FoldPlan | None, chosen: Options) -> None:
     """Folds were made with the moments, and cannot be made otherwise now."""
-    made = (plan.k, plan.seed) if plan is not None else (None, 0)
+    made = (plan.folds or plan.k, plan.seed) if plan is not None else (None, 0)
     if chosen.folds not in (None, 0, made[0]) or chosen.seed not in (0, made[1]):
         raise UsageError(
             f"These moments were made with folds={made[0]} and seed={made[1]}, not folds={chosen.folds} "

@@ -6,10 +6,8 @@ imported inside the commands, so that --help and mistakes answer at once.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +18,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from leastwise._version import __version__
+from leastwise.asking import (
+    COLUMNS,
+    DESCENDING,
+    FITTING,
+    OUTPUT,
+    PENALTY,
+    READING,
+    TELLING,
+    options,
+    penalty_of,
+)
 from leastwise.errors import LeastwiseError
 
 if TYPE_CHECKING:
@@ -45,120 +54,9 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
-    """`--drop a,b --drop '"c,d"'` as (a, b, c,d); None where the option was not given."""
-    cells = (cell.strip() for row in csv.reader(values, skipinitialspace=True) for cell in row)
-    return tuple(cell for cell in cells if cell) or None
-
-
-def _degrees(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
-    """`--powers dose:3` as {"dose": 3}; None where the option was not given."""
-    found = {}
-    for value in values:
-        column, _, degree = value.rpartition(":")
-        if not column or not re.fullmatch("[0-9]+", degree):
-            raise click.BadParameter(f"'{value}' is no COL:N, as in --powers dose:3.")
-        if column in found:
-            raise click.BadParameter(f"'{column}' was given twice. Give each column one degree.")
-        found[column] = int(degree)
-    return found or None
-
-
-def _rate(context: click.Context, option: click.Parameter, value: str | None) -> Any:
-    """`--lr 0.07` as a number; `auto` as it is."""
-    if value is None or value == "auto":
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        raise click.BadParameter(f"'{value}' is no number, and not 'auto'.") from None
-
-
-def _list_option(*names: str, help: str) -> Callable[[Any], Any]:
-    return click.option(*names, multiple=True, callback=_names, metavar="A,B", help=help)
-
-
-READING = [
-    _list_option("--columns", help="Names of the columns of a file without a header."),
-    click.option("--delimiter", help="What separates cells; found by itself if not given."),
-    click.option("--encoding", help="Of a text file; utf-8 if not given."),
-    click.option("--multiline", is_flag=True, default=None, help="Quoted cells may hold line ends."),
-]
-COLUMNS = [
-    _list_option("--target", help="The column to predict (or several)."),
-    _list_option("--features", help="Columns to predict from; all the others if not given."),
-    _list_option("--drop", help="Columns to leave out."),
-    click.option(
-        "--powers", multiple=True, callback=_degrees, metavar="COL:N", help="Powers of a column up to N."
-    ),
-    click.option("--sequence", metavar="COL", help="A column of protein sequences."),
-    click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id."),
-    click.option("--group", metavar="COL", help="Rows of one group come into one fold."),
-    click.option("--weight", metavar="COL", help="Weights of the rows."),
-    click.option(
-        "--weight-kind",
-        type=click.Choice(["analytic", "frequency", "sampling"]),
-        help="What a weight w means: variance s2 / w (default), seen w times, stands for w rows.",
-    ),
-    _list_option("--categorical", help="Columns whose values are levels, though they may be numbers."),
-    click.option(
-        "--missing",
-        type=click.Choice(["error", "drop", "mean"]),
-        help="Missing cells: an error (default), the row dropped, or the mean.",
-    ),
-    click.option(
-        "--unseen", type=click.Choice(["error", "reference"]), help="Levels unseen at prediction."
-    ),
-    click.option(
-        "--dates", type=click.Choice(["error", "days"]), help="Dates: refused (default) or counted in days."
-    ),
-    click.option(
-        "--unknown", type=click.Choice(["error", "drop", "mask"]), help="Unknown letters of a sequence."
-    ),
-]
-FITTING = [
-    click.option(
-        "--rank",
-        type=click.Choice(["drop", "error", "min-norm"]),
-        help="Dependent columns; drop if not given.",
-    ),
-    click.option("--folds", type=int, help="Folds for the score on unseen rows; 0 for none."),
-    click.option("--seed", type=int, help="Deals rows to folds; 0 if not given."),
-    click.option(
-        "--precision",
-        type=click.Choice(["auto", "fast", "exact"]),
-        help="auto (default): float64, and integers where that leaves fewer than 9 digits.",
-    ),
-    click.option(
-        "--se",
-        type=click.Choice(["classical", "HC0", "HC1", "HC2", "HC3", "CR0", "CR1", "CR3"]),
-        help="Standard errors; classical if not given.",
-    ),
-    click.option("--cluster", metavar="COL", help="Rows whose errors hang together, for --se CR1."),
-    click.option("--no-intercept", is_flag=True, help="Fit through the origin."),
-]
-TELLING = [
-    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text."),
-    click.option("--quiet", is_flag=True, help="No progress and no notes."),
-]
-OUTPUT = [
-    click.option("-o", "--output", metavar="RUN", help="Folder for the model, the report and tables."),
-    click.option("--overwrite", is_flag=True, help="Replace an earlier run in that folder."),
-]
-
-
-def _options(*groups: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    def add(command: Any) -> Any:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
-
-    return add
-
-
 @main.command()
 @click.argument("data", nargs=-1, required=True)
-@_options(COLUMNS, READING, FITTING, OUTPUT, TELLING)
+@options(COLUMNS, READING, FITTING, PENALTY, OUTPUT, TELLING)
 def fit(
     data: tuple[str, ...],
     output: str | None,
@@ -173,6 +71,7 @@ def fit(
     \b
     leastwise fit housing.csv --target price --missing mean -o RUN
     leastwise fit wells.parquet --target yield --group site --drop id
+    leastwise fit genes.csv --target y --penalty l1 --alpha 1se
     leastwise fit proteins.fasta --labels tm.csv --target tm
     """
     with _answering():
@@ -185,6 +84,7 @@ def fit(
         said = {name: value for name, value in asked.items() if value is not None}
         if no_intercept:
             said["intercept"] = False
+        said |= penalty_of(said)
         source = data[0] if len(data) == 1 else list(data)
         result = _fit(source, quiet, said)
         _finish(result, output, overwrite, as_json, quiet)
@@ -202,7 +102,7 @@ def fit(
     metavar="LEVEL",
     help="Add low and high, between which a new row falls this often, say 0.95.",
 )
-@_options(READING, TELLING)
+@options(READING, TELLING)
 def predict(
     run: str, data: tuple[str, ...], output: str | None, as_json: bool, quiet: bool, **asked: Any
 ) -> None:
@@ -226,46 +126,15 @@ def predict(
                 _note(line)
 
 
-DESCENDING = [
-    click.option(
-        "--lr", "--learning-rate", "lr", callback=_rate, metavar="RATE", help="A number; auto if not given."
-    ),
-    click.option("--steps", type=int, help="Updates; 100 if not given."),
-    click.option("--epochs", type=int, help="Passes over the rows, instead of --steps."),
-    click.option(
-        "--method",
-        type=click.Choice(["moments", "autograd", "analytic"]),
-        help="From moments (default), or on the rows by autograd or by the formula.",
-    ),
-    click.option("--momentum", type=float, help="Momentum, say 0.9."),
-    click.option("--nesterov", is_flag=True, default=None, help="Nesterov's momentum."),
-    click.option("--optimizer", metavar="NAME", help="Another optimiser of torch.optim, say Adam."),
-    click.option("--l2", type=float, metavar="ALPHA", help="Add alpha |w|^2 to 1/(2n) SSE."),
-    click.option("--l1", type=float, metavar="ALPHA", help="Add alpha |w|_1 to 1/(2n) SSE."),
-    click.option(
-        "--l1-steps",
-        type=click.Choice(["proximal", "subgradient"]),
-        help="proximal (default) steps reach zero; the plain subgradient does not.",
-    ),
-    click.option("--batch", type=int, help="Rows of a mini-batch; with autograd or analytic."),
-    click.option(
-        "--patience", type=int, help="Stop when a held-out fold has not gained for so many steps."
-    ),
-    click.option("--standardize", is_flag=True, default=None, help="Descend in standardised columns."),
-    click.option("--loss", type=click.Choice(["mean", "half"]), help="Mean (default) or half mean square."),
-    click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the rows on the way."),
-]
-
-
 @main.command()
 @click.argument("data", nargs=-1, required=True)
-@_options(DESCENDING, COLUMNS, READING)
+@options(DESCENDING, COLUMNS, READING)
 @click.option("--folds", type=int, help="Of which one is held out with --patience; 5 if not given.")
 @click.option("--seed", type=int, help="Shuffles mini-batches and deals folds; 0 if not given.")
 @click.option("--no-intercept", is_flag=True, help="Fit through the origin.")
 @click.option("--explain", is_flag=True, help="Walk through one step with its numbers.")
 @click.option("--plot", metavar="FILE", help="Draw the loss, its contours with the path, and the fit.")
-@_options(TELLING)
+@options(TELLING)
 def descend(
     data: tuple[str, ...], explain: bool, plot: str | None, as_json: bool, quiet: bool, no_intercept: bool,
     l1: float | None, l2: float | None, l1_steps: str | None, **asked: Any,
@@ -321,7 +190,7 @@ def descend(
 @main.command()
 @click.option("-o", "--output", metavar="RUN", default="leastwise-demo", show_default=True,
               help="Folder for the model, the report and tables.")  # fmt: skip
-@_options(TELLING)
+@options(TELLING)
 def demo(output: str, as_json: bool, quiet: bool) -> None:
     """Melting temperature of 4,165 proteins from their sequences: the whole way on real data."""
     with _answering():

@@ -15,11 +15,12 @@ import numpy as np
 from leastwise.checks import MOST_COLUMNS
 from leastwise.descended import Descent, Ground
 from leastwise.errors import DataError, LeastwiseWarning, UsageError, did_you_mean, listed, plural
-from leastwise.fitted import Fit, Options
+from leastwise.fitted import Fit
 from leastwise.fitting import OPENING
 from leastwise.fitting import fit as fit_rows
 from leastwise.moments import Moments
 from leastwise.numerics import Array
+from leastwise.options import Options
 from leastwise.recipe import Recipe
 from leastwise.rows.memory import real_matrix
 from leastwise.solve import Solution, doubtful, least_squares

@@ -12,9 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from leastwise import arrow
+from leastwise.alone import validate_alone
+from leastwise.choice import Choice, choose
 from leastwise.diagnostics import diagnose
 from leastwise.errors import ColumnError, DataError, MissingError, UsageError, did_you_mean, listed, plural
-from leastwise.folds import NoValidation, Validation, enough, held_out_scores, validate
+from leastwise.folds import ALONE, Split, enough, merged, splits_of
 from leastwise.frames import native_table, to_frame
 from leastwise.inference import (
     CLUSTERED,
@@ -26,78 +28,23 @@ from leastwise.inference import (
     cluster_is_number,
     condition_indices,
     residual_variance,
+    ridge,
     t_quantile,
     why_none,
 )
-from leastwise.moments import Moments, checked_precision
+from leastwise.moments import Moments
 from leastwise.numerics import Array
+from leastwise.options import Options, default_errors
 from leastwise.recipe import Recipe
 from leastwise.report import facts as report_facts
 from leastwise.report import text
 from leastwise.robust import Pass, clustered, robust, whitened
 from leastwise.rows import Rows, Slab, open_rows
-from leastwise.rows.block import Progress
 from leastwise.rows.memory import ArrayRows, real_matrix
 from leastwise.solve import Solution
-from leastwise.solve.solution import checked_rank
+from leastwise.solve.paths import Path
 from leastwise.terms import Left
-
-PRECISIONS = ("auto", "fast", "exact")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to fit, whatever the columns are.
-
-    `rank`: "drop", "error" or "min-norm". `folds`: how many for validation; None is 5 where that can
-    be done, 0 is none. `seed` deals rows to folds. `precision`: "fast" (float64 moments), "exact"
-    (integers: nothing is rounded before the end), or "auto": exact where the data are small, or where
-    fast would leave a coefficient, a sum of squares or a standard error with fewer than 9 digits and
-    the rows can be read again. `se`, the kind of standard errors: "classical", "HC0" to "HC3", or
-    clustered "CR0", "CR1", "CR3" (by the recipe's `cluster`, or else its `group`); None is "CR1" where
-    a cluster is named, "HC1" for sampling weights, else classical. All but that take a second pass.
-    `progress` is called with (rows so far, rows in all or None).
-    """
-
-    intercept: bool = True
-    rank: str = "drop"
-    folds: int | None = None
-    seed: int = 0
-    precision: str = "auto"
-    se: str | None = None
-    progress: Progress | None = field(default=None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        checked_rank(self.rank)
-        checked_precision(self.precision, PRECISIONS)
-        if self.se is not None:
-            checked_kind(self.se)
-        if type(self.intercept) is not bool:
-            raise UsageError(f"intercept={self.intercept!r} is neither True nor False. Give one of them.")
-        if not _is_count(self.seed):
-            raise UsageError(f"seed={self.seed!r} is no whole number of 0 or more. Give one.")
-        if self.progress is not None and not callable(self.progress):
-            raise UsageError(
-                f"progress={self.progress!r} cannot be called. Give a function of two numbers."
-            )
-        if self.folds is not None and (not _is_count(self.folds) or self.folds == 1):
-            raise UsageError(
-                f"folds={self.folds!r} cannot be. 2 or more are folds, 0 is no validation, and None "
-                "leaves it to the data."
-            )
-        object.__setattr__(self, "seed", int(self.seed))
-        object.__setattr__(self, "folds", None if self.folds is None else int(self.folds))
-
-
-def default_errors(recipe: Recipe) -> str:
-    """The kind of standard errors that a recipe asks for without saying so."""
-    if recipe.cluster is not None:
-        return "CR1"
-    return "HC1" if recipe.weight_kind == "sampling" else "classical"
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
+from leastwise.validation import NoValidation, Validation, by_least_squares, held_out_scores, validate
 
 
 @dataclass(frozen=True)
@@ -141,6 +88,7 @@ class Fit:
     stacked: bool = False  # whether y came as (n, 1), so that predictions are (n, 1) too
     unscored: str = ""  # why no folds were made
     rows: Rows | None = field(default=None, repr=False)  # None once loaded from a file
+    choice: Choice | None = field(default=None, repr=False)  # of the penalty, where it was to be chosen
 
     # ---- coefficients ----
 
@@ -167,15 +115,64 @@ class Fit:
         """Scores on rows not seen, fold by fold; or the reason why there are none (which is false)."""
         if self.options.folds == 0:
             return NoValidation("no folds were asked for")
+        if self.options.folds == ALONE:
+            return self._left_alone()
         if self.moments is None:
             return NoValidation("the model file holds no moments (they would have been the rows)")
-        reason = self.unscored or enough(self.moments, self.solution)
+        reason = self.unscored or enough(self.moments, self.solution.needs) or self._too_few_to_choose
         if reason:
             return NoValidation(reason)
         again = None
         if self.rows is not None and self.rows.rereadable:
             again = partial(held_out_scores, self.rows, self.recipe)
-        return validate(self.moments, self.solution, rank=self.options.rank, again=again)
+        return validate(self.moments, self._anew, self.solution, again=again)
+
+    def _left_alone(self) -> Validation | NoValidation:
+        """Every row predicted by all the others."""
+        if self.options.penalty.rule:
+            return NoValidation(
+                "the penalty is chosen by leaving out the very rows that would score it; for an honest "
+                "score ask for a number of folds"
+            )
+        if self.moments is None or self.solution.n < 3:
+            return NoValidation("the rows are too few")
+        again = self._again("folds='leave-one-out'")
+        return validate_alone(again, self.moments, self.options.model(self.recipe))
+
+    def _anew(self, known: Moments, moments: Moments, split: Split) -> tuple[Solution, float]:
+        """The solution of a fold's training rows, `known`, and the alpha that they choose by themselves."""
+        model = self.options.model(self.recipe)
+        if model is None:
+            return by_least_squares(self.solution, self.options.rank)(known), np.nan
+        if not self.options.penalty.rule:
+            return model.solve(known, digits=False), np.nan
+        alpha = choose(moments, split.inner, model).alpha
+        return model.solve(known, alpha, digits=False), alpha
+
+    @property
+    def _too_few_to_choose(self) -> str:
+        """Why no fold can choose its penalty by folds of its own; "" where they can."""
+        if not self.options.penalty.rule or self.moments is None:
+            return ""
+        least = min(len(split.others) for split in splits_of(self.moments))
+        if least > 1:
+            return ""
+        return "the penalty is chosen anew in every fold, by the other folds, which takes three at least"
+
+    @cached_property
+    def path(self) -> Path | None:
+        """The penalised fits of all rows along the path of alphas; None where there is no penalty.
+
+        `path.coef`, `.gap`, `.df`, `.loss`, `.aic`, `.bic`; `self.choice` has the errors on held-out folds.
+        Raises UsageError where a loaded model holds no moments.
+        """
+        model = self.options.model(self.recipe)
+        if model is None or not self.options.penalty:
+            return None
+        if self.moments is None:
+            raise UsageError("The model file holds no moments, which this takes. Fit again.")
+        problem = model.problem(merged(self.moments, tuple(range(len(self.moments.parts)))))
+        return model.path(problem, model.grid(problem) if self.choice is None else self.choice.alphas)
 
     # ---- standard errors ----
 
@@ -190,9 +187,12 @@ class Fit:
     def infer(self, se: str, cluster: str | None = None) -> Inference | NoInference:
         """Standard errors of a kind: "classical", "HC0" to "HC3", or by `cluster` "CR0", "CR1", "CR3".
 
-        All but the first read the rows once more. Raises UsageError where they cannot be read again,
+        All but the first read the rows once more. Of a ridge fit, "ridge": the spread of its coefficients.
+        Raises UsageError where rows cannot be read again,
         DataError where a row or a cluster alone decides about a coefficient.
         """
+        if se == "ridge":
+            return self._of_ridge()
         kind = checked_kind(se)
         if cluster is not None and not isinstance(cluster, str):
             raise UsageError(
@@ -218,6 +218,18 @@ class Fit:
         if by is None:
             raise UsageError(f"se='{kind}' needs clusters. Name their column with cluster= (--cluster).")
         return clustered(self._again(f"se='{kind}'"), kind, by)
+
+    def _of_ridge(self) -> Inference:
+        """How far ridge coefficients would move in other samples."""
+        s, asked = self.solution, self.options
+        if s.method != "ridge" or asked.standardize or asked.factors or not s.fits_intercept:
+            raise UsageError(
+                "se='ridge' is for a fit with penalty=lw.L2(alpha) alone, on columns as they came and with "
+                f"an intercept; this one is {s.method}. Fit so, or leave it out."
+            )
+        if self.moments is None:
+            raise UsageError("The model file holds no moments, which this takes. Fit again.")
+        return ridge(self.moments, s.penalty.l2)
 
     def diagnostics(self) -> Any:
         """What the rows say of the fit: `Diagnostics`, or a list of them for several targets.

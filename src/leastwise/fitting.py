@@ -8,41 +8,40 @@ called fit.py: importing a module of that name would put it in the place of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leastwise import checks
+from leastwise.alone import check_alone, choose_alone
+from leastwise.choice import Choice, choose
+from leastwise.dealing import explaining, plan_of
 from leastwise.digits import Grid
 from leastwise.errors import (
     DataError,
     MissingError,
-    SequenceError,
     UsageError,
     did_you_mean,
     listed,
     plural,
 )
-from leastwise.fitted import Fit, Options, Tally
-from leastwise.folds import DEFAULT, FoldPlan
-from leastwise.look import Look, look
+from leastwise.fitted import Fit, Tally
+from leastwise.folds import ALONE, FoldPlan, enough, splits_of
+from leastwise.look import Look
 from leastwise.moments import FIRST, Moments, first_shift, settled_shift
 from leastwise.numerics import Array
+from leastwise.options import Options
 from leastwise.parts import Grids, Numbers
 from leastwise.recipe import Recipe, explain_missing
 from leastwise.rows import Rows, Slab, open_rows
 from leastwise.rows.block import Block
-from leastwise.sequences import clean, relatives
+from leastwise.sequences import clean
 from leastwise.solve import Solution, doubtful, least_squares
 from leastwise.terms import Number, Poly
 
-MOST_FOLDS = 1_000
-FEW = 100  # rows up to which folds by hash would come out uneven, or empty
 SMALL, SMALL_COLUMNS = 250_000, 40  # numbers, and columns, up to which "auto" is exact at once
+LATE = ("rank", "intercept", "se", "penalty", "alphas", "standardize", "factors", "bounds", "positive")
 OPENING = ("columns", "delimiter", "encoding", "multiline", "labels")
 
 
@@ -59,7 +58,8 @@ def fit(
 ) -> Fit:
     """Least squares of `target` on the other columns of `source`, with an honest score beside it.
 
-    `min over b, c of 1/n sum_i (x_i b + c - y_i)^2`, from one pass over the rows (two where texts or
+    `min over b, c of 1/n sum_i (x_i b + c - y_i)^2`, or with a `penalty` of `1/(2n) sum + penalty`, whose
+    alpha may be chosen by held-out folds; from one pass over the rows (two where texts or
     gaps have to be looked at first, and one more where rounding would leave fewer than nine digits: see
     `Options.precision`). `source`: path(s), a folder, a data frame, Arrow, `(X, y)` of
     arrays or tensors, or Moments. `common`: the fields of `Recipe` and `Options`, and for files
@@ -78,11 +78,16 @@ def fit(
         return _fit_moments(source, target, recipe, options or Options(), common)
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
     checks.standard_errors(rows, asked, chosen)
-    plan, unscored = _plan(rows, asked, chosen, alone=True)
+    if chosen.folds == ALONE:
+        check_alone(rows, asked, chosen)
+    plan, unscored = plan_of(rows, asked, chosen, alone=True)
     long = _long_integers(rows, asked) if chosen.precision == "auto" else ""
     small = chosen.precision == "auto" and _is_small(rows, asked)
     exact = chosen.precision == "exact" or small or bool(long)
-    moments, tally, solution = _solved(rows, asked, chosen, plan, exact=exact)
+    chosen.model(asked)  # a name that is no column is told before the pass
+    if unscored and chosen.penalty.rule:
+        raise UsageError(f"alpha='{chosen.penalty.rule}' is chosen by held-out folds, and {unscored}.")
+    moments, tally, solution, choice = _solved(rows, asked, chosen, plan, exact=exact)
     told = [long] if long else []
     if chosen.precision == "fast" and (doubt := doubtful(solution)):
         told = [f"fast moments leave {doubt}; precision='auto' would have read the rows again"]
@@ -90,16 +95,16 @@ def fit(
         again = rows.rereadable and len(asked.names) <= checks.MOST_COLUMNS
         told = [_escalation(rows, doubt, again)]
         if again:
-            moments, tally, solution = _solved(rows, asked, chosen, plan, exact=True)
+            moments, tally, solution, choice = _solved(rows, asked, chosen, plan, exact=True)
     checks.target(moments, solution)
     checks.tiny(moments, solution)
     checks.folds(moments, solution, chosen)
     fills = moments.fills if asked.missing == "mean" else np.empty(0)
-    notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told)
+    notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told, *_of_penalty(choice))
     columns = tuple(name for name in rows.names if name not in rows.targets)
     return Fit(
         asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes,
-        columns=columns, stacked=rows.stacked, unscored=unscored, rows=rows,
+        columns=columns, stacked=rows.stacked, unscored=unscored, rows=rows, choice=choice,
     )  # fmt: skip
 
 
@@ -113,15 +118,15 @@ def condense(
 ) -> Moments:
     """The one pass: the Moments of `source`, per fold where folds are made.
 
-    Arguments as `fit`, but for `rank` and `intercept`, which are decided by who reads the moments.
+    Arguments as `fit`, but for `rank`, `intercept` and penalties: who reads the moments decides about them.
     `precision` is "exact" or "fast", which "auto" stands for here: parts that are to be added to one
     another must be of one precision.
     """
-    late = [name for name in ("rank", "intercept", "se", "cluster") if name in common]
+    late = [name for name in (*LATE, "cluster") if name in common]
     if late:
         raise UsageError(f"{listed(late)} {'is' if len(late) == 1 else 'are'} for fit, not for moments.")
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
-    plan, _ = _plan(rows, asked, chosen, alone=False)
+    plan, _ = plan_of(rows, asked, chosen, alone=False)
     return _condense(rows, asked, chosen, plan, exact=chosen.precision == "exact")[0]
 
 
@@ -158,11 +163,37 @@ def _prepared(
 
 def _solved(
     rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None, *, exact: bool
-) -> tuple[Moments, Tally, Solution]:
+) -> tuple[Moments, Tally, Solution, Choice | None]:
     """The moments, the account of the rows, and what they give."""
     moments, tally = _condense(rows, recipe, options, plan, exact=exact)
     checks.used(rows, tally)
-    return moments, tally, least_squares(moments, intercept=options.intercept, rank=options.rank)
+    return moments, tally, *_answered(moments, recipe, options, rows)
+
+
+def _answered(
+    moments: Moments, recipe: Recipe, options: Options, rows: Rows | None = None
+) -> tuple[Solution, Choice | None]:
+    """Least squares, or the penalised fit, with the penalty that held-out folds choose if they are to."""
+    model = options.model(recipe)
+    if model is None:
+        return least_squares(moments, intercept=options.intercept, rank=options.rank), None
+    if not options.penalty.rule:
+        return model.solve(moments), None
+    if options.folds == ALONE and rows is not None:
+        choice = choose_alone(rows, recipe, moments, model)
+        return model.solve(moments, choice.alpha), choice
+    if reason := enough(moments, 1):
+        raise UsageError(
+            f"alpha='{options.penalty.rule}' is chosen by held-out folds, and {reason}. Ask for other "
+            "folds (folds=, --folds), or give a number."
+        )
+    choice = choose(moments, splits_of(moments), model)
+    return model.solve(moments, choice.alpha), choice
+
+
+def _of_penalty(choice: Choice | None) -> list[str]:
+    """What is to be known of how the penalty was chosen."""
+    return [choice.at_end] if choice is not None and choice.at_end else []
 
 
 def _is_small(rows: Rows, recipe: Recipe) -> bool:
@@ -240,7 +271,7 @@ def _condense(
         Moments.empty(recipe.names, recipe.target, filled=recipe.filled, plan=plan, exact=exact),
         Tally(),
     )
-    with _explaining(rows, recipe):
+    with explaining(rows, recipe):
         moments, tally = rows.reduce(
             step,
             lambda a, b: (a[0] + b[0], a[1] + b[1]),
@@ -271,16 +302,6 @@ def _first_grids(rows: Rows, recipe: Recipe) -> Grids:
     return Grids(nothing, nothing if recipe.weight else None)
 
 
-@contextmanager
-def _explaining(rows: Rows, recipe: Recipe) -> Iterator[None]:
-    """A missing cell, said of one slab, is counted over the whole source before it is told."""
-    try:
-        yield
-    except MissingError as error:
-        seen = look(rows, recipe.reads_all) if rows.rereadable else Look()
-        raise explain_missing(seen, recipe) or error from None
-
-
 def _first_shift(rows: Rows, recipe: Recipe) -> Array:
     """What the moments are taken about: means of the first rows that can be used."""
 
@@ -291,79 +312,6 @@ def _first_shift(rows: Rows, recipe: Recipe) -> Array:
 
     found = settled_shift(shift(slab) for slab in rows.ahead(recipe.reads_all) if slab.n)
     return found if len(found) else np.zeros(len(recipe.names) + len(recipe.target))
-
-
-def _plan(rows: Rows, recipe: Recipe, options: Options, *, alone: bool) -> tuple[FoldPlan | None, str]:
-    """How rows are to be dealt to folds, or None and why there are no folds.
-
-    `alone`: all rows are here, so that folds may be made of one size; parts that are to be added to
-    others are dealt by hashes.
-    """
-    if options.folds == 0:
-        return None, ""
-    k = options.folds or DEFAULT
-    if rows.n is not None and options.folds and k > max(rows.n, 2):
-        raise UsageError(
-            f"{k} folds were asked for, but {rows.source} has {plural(rows.n, 'row')}. Ask for fewer."
-        )
-    if k > MOST_FOLDS:
-        raise UsageError(f"{k} folds are too many: each holds moments. Ask for {MOST_FOLDS} at most.")
-    if recipe.together is None:
-        few = _few_hashes(rows, recipe, options) if alone and rows.rereadable else None
-        return FoldPlan(k, options.seed) if few is None else FoldPlan.of_few(few, k, options.seed), ""
-    if not rows.rereadable or (recipe.named_groups is not None and not alone):
-        return FoldPlan(k, options.seed, "group"), ""
-    sizes = _sizes(rows, recipe)
-    labels = list(sizes) if recipe.named_groups is not None else _kin(list(sizes), rows, recipe)
-    groups = len(set(labels))
-    if groups < 2 and not options.folds:
-        what = (
-            "rows are of one group" if recipe.named_groups else "sequences are related: they make one group"
-        )
-        way = "another column" if recipe.named_groups else "a column (for variants: the position)"
-        return None, f"all {what}; name {way} with group= (--group)"
-    k = k if options.folds else min(k, groups)
-    return FoldPlan.of_kin(sizes, labels, k, options.seed), ""
-
-
-def _few_hashes(rows: Rows, recipe: Recipe, options: Options) -> NDArray[np.uint64] | None:
-    """The contents (n,) of a source of few rows; None where there are many."""
-    found: list[NDArray[np.uint64]] = []
-    for slab in rows.ahead(recipe.reads_all):
-        if slab.n + sum(map(len, found)) > FEW:
-            return None
-        try:
-            found.append(FoldPlan(2, options.seed).hashes(recipe.block(slab)))
-        except MissingError:
-            return None  # told with all its counts by the pass
-    return np.concatenate(found) if found else None
-
-
-def _sizes(rows: Rows, recipe: Recipe) -> dict[str, int]:
-    """How many rows that can be used each group (or sequence) has."""
-    name = recipe.together or ""
-    simple = recipe.missing == "error" and recipe.weight is None  # then no row can be left out
-    kinds = {name: recipe.reads_all[name]} if simple else recipe.reads_all
-
-    def step(slab: Slab) -> Look:
-        return Look.of_texts(name, slab.texts(name) if simple else recipe.block(slab).group)
-
-    with _explaining(rows, recipe):
-        found = rows.reduce(step, Look.__add__, Look(), columns=kinds)
-    return dict(found.columns[name].texts) if name in found.columns else {}
-
-
-def _kin(texts: list[str], rows: Rows, recipe: Recipe) -> list[str]:
-    """The group of relatives that each sequence is in."""
-    policy = "mask" if recipe.unknown == "drop" else recipe.unknown
-    kept = clean(texts, unknown="drop").kept if recipe.unknown == "drop" else np.arange(len(texts))
-    try:
-        labels = relatives([texts[i] for i in kept], unknown=policy).tolist()
-    except SequenceError:  # told with its row of the source, where it can be found
-        rows.reduce(lambda slab: len(recipe.matrix(slab)[1]), max, 0, columns=recipe.reads)
-        raise
-    group = dict(zip(kept.tolist(), labels, strict=True))
-    return [f"kin {group[i]}" if i in group else f"alone {i}" for i in range(len(texts))]
 
 
 def _changes(rows: Rows, recipe: Recipe) -> list[str]:
@@ -398,10 +346,6 @@ def _fit_moments(
     checks.kept(moments, chosen)
     if chosen.precision == "fast":
         moments = moments.rounded()
-    solution = least_squares(moments, intercept=chosen.intercept, rank=chosen.rank)
-    checks.target(moments, solution)
-    checks.tiny(moments, solution)
-    checks.folds(moments, solution, chosen)
     asked = Recipe(
         target=moments.targets,
         terms=tuple(Number(name) for name in moments.names),
@@ -409,9 +353,16 @@ def _fit_moments(
         missing="mean" if moments.filled else "error",
         weight_kind=moments.weight_kind or "analytic",
     )
+    solution, choice = _answered(moments, asked, chosen)
+    checks.target(moments, solution)
+    checks.tiny(moments, solution)
+    checks.folds(moments, solution, chosen)
     fills = moments.fills if moments.filled else np.empty(0)
     notes = ["fitted from moments: rows that were dropped before are not counted"]
     if chosen.precision == "auto" and (doubt := doubtful(solution)):
         notes.append(f"these moments leave {doubt}; condensed with precision='exact' they keep all")
     tally = Tally(moments.n, {}, None if moments.weight_kind else 0.0)
-    return Fit(asked, chosen, solution, tally, "moments", moments, fills, "", tuple(notes))
+    return Fit(
+        asked, chosen, solution, tally, "moments", moments, fills, "", tuple(notes + _of_penalty(choice)),
+        choice=choice,
+    )  # fmt: skip

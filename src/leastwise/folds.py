@@ -1,18 +1,18 @@
-"""Folds: how rows are dealt, and the honest score that comes of it.
+"""Folds: how rows are dealt to the parts of Moments, and which parts are held out together.
 
-Rows that belong together (one group, or equal content) always come into the same fold, and where a
-row goes depends on nothing but itself: not on chunks, files, or workers. Each fold is a part of the
-Moments, so the training moments of a fold are the sum of the others, and the held-out error comes
-from the held-out moments alone, without a second pass.
+Rows that belong together (one group, or equal content) always come into the same part of the Moments,
+and where a row goes depends on nothing but itself: not on chunks, files, or workers. A fold is one part
+or, where folds are dealt again and again, some of many small ones: the rows are read once all the same.
+The training moments of a fold are the sum of the other parts, and the held-out error comes from the
+held-out moments alone, without a second pass.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,21 +20,45 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise import arrow
-from leastwise.errors import DataError, MomentsError, UsageError, plural
+from leastwise.errors import MomentsError, UsageError, plural
 from leastwise.moments import Moments
-from leastwise.numerics import Array, content_hash, one_blas_thread, spearman
-from leastwise.recipe import Recipe
-from leastwise.rows.block import Block, Rows, Slab
-from leastwise.solve import ENOUGH, Solution, least_squares, squared_error
+from leastwise.numerics import content_hash
+from leastwise.rows.block import Block
 
 DEFAULT = 5
+SMALL_PARTS = 8  # parts for each fold, where folds are dealt more than once
+ALONE = "leave-one-out"
+WAYS = ("leave-one-group-out", "predefined", ALONE)  # that folds can be besides a number
+NEVER = ("-1", "-1.0", "train", "training")  # in a column of predefined folds: rows that are never held out
+
+
+@dataclass(frozen=True)
+class Split:
+    """Parts that are held out, those of the other folds of the same dealing, and those never held out."""
+
+    held: tuple[int, ...]
+    others: tuple[tuple[int, ...], ...]
+    always: tuple[int, ...] = ()
+
+    @property
+    def train(self) -> tuple[int, ...]:
+        """The parts that are trained on."""
+        return tuple(sorted(part for fold in (*self.others, self.always) for part in fold))
+
+    @property
+    def inner(self) -> list[Split]:
+        """The splits of the training parts alone, by which a penalty may be chosen for this fold."""
+        rest = range(len(self.others))
+        return [
+            Split(self.others[i], tuple(self.others[j] for j in rest if j != i), self.always) for i in rest
+        ]
 
 
 @dataclass(frozen=True)
 class FoldPlan:
-    """How rows are dealt to `k` folds.
+    """How rows are dealt to `k` parts, and the parts to `folds` folds, `repeats` times.
 
-    By content: a seeded hash of the row's numbers. By group: the table `places` (group -> fold),
+    By content: a seeded hash of the row's numbers. By group: the table `places` (group -> part),
     or where a group is not in it a seeded hash of its name. Two plans are equal when they deal every
     row alike, so moments of different plans never add.
     """
@@ -45,6 +69,43 @@ class FoldPlan:
     groups: int = 0  # how many groups were seen
     table: str = ""  # a digest of `places`; "" where groups are dealt by hash
     places: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    folds: int = 0  # 0: each part is a fold of its own
+    repeats: int = 1
+    always: tuple[int, ...] = ()  # parts that are never held out
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "always", tuple(self.always))
+
+    @property
+    def splits(self) -> list[Split]:
+        """What is held out, one after the other: every fold of every dealing."""
+        found: list[Split] = []
+        for again in range(self.repeats):
+            parts = np.array([part for part in range(self.k) if part not in self.always])
+            if self.folds:
+                parts = np.random.default_rng([self.seed, again]).permutation(parts)
+            dealt = np.array_split(parts, self.folds or len(parts))
+            folds = tuple(tuple(sorted(fold.tolist())) for fold in dealt)
+            found += Split((), folds, self.always).inner
+        return found
+
+    @classmethod
+    def of_labels(cls, sizes: Mapping[str, int], *, predefined: bool) -> FoldPlan:
+        """Each group a fold of its own; of `predefined` folds those called -1 or train are never held out.
+
+        Raises UsageError where fewer than two groups (or no fold that is held out) would be left.
+        """
+        labels = sorted(sizes)
+        always = tuple(i for i, label in enumerate(labels) if predefined and label.lower() in NEVER)
+        if len(labels) < 2 or len(always) == len(labels):
+            raise UsageError(
+                f"The column of {'folds' if predefined else 'groups'} holds {plural(len(labels), 'label')}"
+                f"{' and none to hold out' if always else ''}. Two are needed, one to train on and one to "
+                "hold out."
+            )
+        places = {label: i for i, label in enumerate(labels)}
+        groups = len(labels) - len(always)
+        return cls(len(labels), 0, "group", groups, _digest(places), places, always=always)
 
     @classmethod
     def of_groups(cls, sizes: Mapping[str, int], k: int, seed: int) -> FoldPlan:
@@ -119,165 +180,33 @@ class FoldPlan:
             "by": self.by,
             "groups": self.groups,
             "table": self.table,
+            "folds": self.folds,
+            "repeats": self.repeats,
+            "always": list(self.always),
         }
 
 
-def _digest(places: Mapping[str, int]) -> str:
-    return hashlib.sha256(repr(sorted(places.items())).encode()).hexdigest()[:16]
+def merged(moments: Moments, parts: tuple[int, ...]) -> Moments:
+    """The rows of some parts, added up."""
+    some = replace(moments, parts=tuple(moments.parts[i] for i in parts), plan=None)
+    return replace(some, parts=(some.whole,))
 
 
-def _hash_text(text: str, seed: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{text}".encode(), digest_size=8).digest())
+def splits_of(moments: Moments) -> list[Split]:
+    """What the plan of these moments holds out."""
+    return [] if moments.plan is None else list(moments.plan.splits)
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Validation:
-    """Scores on rows that the model had not seen, fold by fold: arrays (K,), or (K, k) for k targets.
-
-    `mse`, `rmse`, `r2` on the held-out fold; `train_*` on the rest, with the same coefficients (the
-    difference is the generalisation gap); `mean_*` for always answering the training mean.
-    `left_out` counts columns that did not vary (or depended on others) in the training part.
-    `mae` and `spearman` need every prediction: they are made by a second pass over the rows when they
-    are first asked for, and UsageError is raised where the rows cannot be read again.
-    """
-
-    plan: FoldPlan
-    n: NDArray[np.int64]
-    mse: Array
-    r2: Array
-    train_mse: Array
-    train_r2: Array
-    mean_mse: Array
-    mean_r2: Array
-    left_out: NDArray[np.int64]
-    coef: Array  # (K, k, p)
-    intercept: Array  # (K, k)
-    fills: Array  # (K, len(filled)): what missing numbers were replaced by, in units of the data
-    again: Callable[[Validation], Mapping[str, Array]] | None = field(
-        default=None, repr=False, compare=False
-    )
-
-    @property
-    def k(self) -> int:
-        return len(self.n)
-
-    @cached_property
-    def rmse(self) -> Array:
-        return np.sqrt(self.mse)
-
-    @cached_property
-    def train_rmse(self) -> Array:
-        return np.sqrt(self.train_mse)
-
-    @cached_property
-    def mean_rmse(self) -> Array:
-        return np.sqrt(self.mean_mse)
-
-    @cached_property
-    def held_out(self) -> Mapping[str, Array]:
-        """`mae`, `spearman`, and `mse` and `r2` once more, (K,) or (K, k), by the second pass."""
-        if self.again is None:
-            raise UsageError("The rows cannot be read again. mae and spearman need a second pass.")
-        return self.again(self)
-
-    @property
-    def mae(self) -> Array:
-        return self.held_out["mae"]
-
-    @property
-    def spearman(self) -> Array:
-        return self.held_out["spearman"]
-
-    def __repr__(self) -> str:
-        mean, spread = self.over_folds("r2")
-        return f"Validation({self.k} folds by {self.plan.by}: r2 {mean} ± {spread})"
-
-    def over_folds(self, name: str) -> tuple[Array, Array]:
-        """Mean and standard deviation of a score over the folds, each () or (k,)."""
-        values = getattr(self, name)
-        return values.mean(axis=0), values.std(axis=0, ddof=1)
-
-
-@dataclass(frozen=True)
-class NoValidation:
-    """There is no score on unseen rows, and this is why. Counts as False."""
-
-    reason: str
-
-    def __bool__(self) -> bool:
-        return False
-
-
-def validate(
-    moments: Moments,
-    solution: Solution,
-    *,
-    rank: str = "drop",
-    again: Callable[[Validation], Mapping[str, Array]] | None = None,
-) -> Validation:
-    """Scores on each fold by the model of the others. Cost: K solves, no row is read.
-
-    Every fold's model uses the columns that the whole fit kept; what does not vary in a training
-    part is left out there. Missing numbers are filled by the training part's means on both sides.
-    """
-    with one_blas_thread():  # many small factorisations: BLAS's own threads only get in the way
-        folds = [_one_fold(moments, f, solution, rank) for f in range(len(moments.parts))]
-    stacked = {name: np.array([fold[name] for fold in folds]) for name in folds[0]}
-    if len(moments.targets) == 1:
-        scores = ("mse", "r2", "train_mse", "train_r2", "mean_mse", "mean_r2")
-        stacked |= {name: stacked[name][:, 0] for name in scores}
-    return Validation(plan=moments.plan, **stacked, again=again)
-
-
-def _one_fold(moments: Moments, f: int, solution: Solution, rank: str) -> dict[str, Any]:
-    train, held = moments.training(f), moments.fold(f)
-    gaps = train.gaps
-    known = train.imputed()
-    fit = least_squares(
-        known,
-        intercept=solution.fits_intercept,
-        rank="min-norm" if rank == "min-norm" else "drop",
-        keep=None if rank == "min-norm" else solution.kept,
-        root=False,
-        digits=ENOUGH,
-    )
-    unseen = held.imputed(gaps)
-    sse = squared_error(unseen, fit.coef, fit.intercept)
-    p = len(moments.names)
-    centre = known.mean[p:]
-    sse_mean = squared_error(unseen, np.zeros_like(fit.coef), centre)
-    weight = unseen.weight
-    around = np.diagonal(unseen.comoment)[p:]
-    return {
-        "n": held.n,
-        "mse": sse / weight,
-        "r2": _r2(sse, around),
-        "train_mse": fit.mse,
-        "train_r2": _r2(fit.rss, np.diagonal(known.comoment)[p:]),
-        "mean_mse": sse_mean / weight,
-        "mean_r2": _r2(sse_mean, around),
-        "left_out": int(solution.kept.sum() - fit.kept[solution.kept].sum()),
-        "coef": fit.coef,
-        "intercept": fit.intercept,
-        "fills": gaps + moments.shift[list(moments.filled)],
-    }
-
-
-def _r2(sse: Array, around: Array) -> Array:
-    ratio = np.divide(sse, around, out=np.full_like(sse, np.nan), where=around > 0)
-    return np.asarray(1 - ratio)
-
-
-def enough(moments: Moments, solution: Solution) -> str:
-    """Why the folds of these moments can carry no score; "" where they can."""
-    counts = np.array([part.n for part in moments.parts])
-    if len(counts) < 2:
+def enough(moments: Moments, needed: int) -> str:
+    """Why the folds of these moments can carry no score of so many coefficients; "" where they can."""
+    counts, splits = np.array([part.n for part in moments.parts]), splits_of(moments)
+    if not splits:
         return "these moments were made without folds"
-    if (counts == 0).any():
-        empty = int((counts == 0).sum())
-        return f"{empty} of {len(counts)} folds got no row: too few distinct rows or groups"
-    needed = solution.rank + solution.fits_intercept
-    smallest = int(counts.sum() - counts.max())
+    held = np.array([counts[list(split.held)].sum() for split in splits])
+    if (held == 0).any():
+        empty = int((held == 0).sum())
+        return f"{empty} of {len(held)} folds got no row: too few distinct rows or groups"
+    smallest = int((counts.sum() - held).min())
     if smallest <= needed:
         return (
             f"a training part of {plural(smallest, 'row')} cannot carry "
@@ -286,59 +215,9 @@ def enough(moments: Moments, solution: Solution) -> str:
     return ""
 
 
-def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[str, Array]:
-    """`mae`, `spearman`, `mse`, `r2` of each fold, (K,) or (K, k), by predictions of the others' model.
-
-    A second pass over the rows. Memory: four numbers a row. mae weighs the rows as mse does;
-    Spearman's correlation does not weigh. mse and r2 are those of the moments, but where these
-    cannot carry an error so small. Raises DataError where the rows are no longer those that
-    the moments were made of.
-    """
-    Part = tuple[NDArray[np.int64], Array, Array, Array]
-
-    def step(slab: Slab) -> list[Part]:
-        block = recipe.block(slab)
-        fold = scores.plan.deal(block)
-        w = np.ones(block.n) if block.w is None else block.w
-        Y = np.asarray(block.Y, np.float64)
-        return [(fold, w, Y, _predict_held_out(block, fold, recipe, scores))]
-
-    none: list[Part] = []
-    parts = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
-    fold, w, Y, guess = (np.concatenate([part[i] for part in parts]) for i in range(4))
-    folds = [fold == f for f in range(scores.k)]
-    _check_same_rows(scores, w, Y, folds)
-    off = Y - guess
-    mse = np.array([_average(off[here] ** 2, w[here]) for here in folds])
-    mae = np.array([_average(np.abs(off[here]), w[here]) for here in folds])
-    spread = np.array([_average((Y[here] - _average(Y[here], w[here])) ** 2, w[here]) for here in folds])
-    rho = np.array([[spearman(Y[here, j], guess[here, j]) for j in range(Y.shape[1])] for here in folds])
-    found = {"mae": mae, "spearman": rho, "mse": mse, "r2": _r2(mse, spread)}
-    return {name: value[:, 0] if Y.shape[1] == 1 else value for name, value in found.items()}
+def _digest(places: Mapping[str, int]) -> str:
+    return hashlib.sha256(repr(sorted(places.items())).encode()).hexdigest()[:16]
 
 
-def _check_same_rows(scores: Validation, w: Array, Y: Array, folds: list[NDArray[np.bool_]]) -> None:
-    """The rows are those of the moments: as many in each fold, and as far from the training mean."""
-    counts = [int(here.sum()) for here in folds]
-    same = counts == scores.n.tolist()
-    if same:
-        away = [_average((Y[here] - _average(Y[~here], w[~here])) ** 2, w[here]) for here in folds]
-        same = np.allclose(np.array(away), scores.mean_mse.reshape(len(folds), -1), rtol=1e-3)
-    if not same:
-        raise DataError("The rows are not those that were fitted. Fit again before scoring.")
-
-
-def _average(values: Array, w: Array) -> Array:
-    return np.asarray((w @ values) / w.sum())
-
-
-def _predict_held_out(block: Block, fold: NDArray[np.int64], recipe: Recipe, scores: Validation) -> Array:
-    X = np.array(block.X, np.float64)
-    for m, place in enumerate(recipe.filled):
-        gap = np.isnan(X[:, place])
-        X[gap, place] = scores.fills[fold[gap], m]
-    guess = np.empty(block.Y.shape)
-    for f in range(scores.k):
-        here = fold == f
-        guess[here] = X[here] @ scores.coef[f].T + scores.intercept[f]
-    return guess
+def _hash_text(text: str, seed: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{text}".encode(), digest_size=8).digest())

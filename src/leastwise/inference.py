@@ -150,8 +150,6 @@ def classical(solution: Solution, weight_kind: str) -> Inference | NoInference:
 def ridge(moments: Moments, alpha: float) -> Inference:
     """Ridge coefficients for `1/(2n) SSE + alpha |b|^2`, and the spread of their sampling: kind "ridge".
 
-    No fit asks for it yet: it is for the penalties to come.
-
     `b = (S + lambda I)^-1 S_xy`, lambda = 2 n alpha, `V = s^2 (S + lambda I)^-1 S (S + lambda I)^-1` with
     `s^2 = rss / (n - 1 - tr(2 H - H H'))`. They say how far the shrunken coefficients would move in other
     samples, not how far they are from the truth: shrinking biases them, so an interval by them does
@@ -177,21 +175,38 @@ def ridge(moments: Moments, alpha: float) -> Inference:
     return Inference("ridge", (INTERCEPT, *m.names), m.targets, coef, se, cov, df)
 
 
-AFTER_SELECTION = NoInference(
+AFTER_SELECTION = (
     "the lasso chooses its columns by the same rows: standard errors after it would be those of a model "
     "that was never in doubt. Fit the chosen columns on rows that it has not seen"
 )
+SHRUNK = (
+    "a penalty draws coefficients towards 0, and intervals about them would not hold their level; "
+    "fit.infer('ridge') says how far they would move in other samples"
+)
+BOUNDED = "bounds hold coefficients, and where they do the distribution of the errors is not known"
+
+
+def _why_shrunk(solution: Solution) -> str:
+    """Why a penalised or bounded fit has no standard errors."""
+    if solution.penalty.l1:
+        return AFTER_SELECTION
+    return SHRUNK if solution.method == "ridge" else BOUNDED
 
 
 def residual_variance(solution: Solution, weight_kind: str) -> Array:
     """`s^2` (k,): of a row of weight 1; for sampling weights, whose unit says nothing, of any row."""
-    df = counted(solution, weight_kind) - solution.rank - solution.fits_intercept
+    slopes = solution.df if solution.penalised else float(solution.rank)
+    df = np.broadcast_to(
+        counted(solution, weight_kind) - slopes - solution.fits_intercept, solution.rss.shape
+    )
     unit = solution.n / solution.weight if weight_kind == "sampling" else 1.0
-    return np.asarray(solution.rss * unit / df) if df > 0 else np.full(len(solution.rss), np.nan)
+    return np.divide(solution.rss * unit, df, out=np.full(len(solution.rss), np.nan), where=df > 0)
 
 
 def why_none(solution: Solution, weight_kind: str) -> str:
     """Why a solution has no standard errors; "" where it has."""
+    if solution.penalised:
+        return _why_shrunk(solution)
     if solution.root is None and solution.method == "min-norm":
         return "the coefficients are one of many solutions (rank='min-norm')"
     df = counted(solution, weight_kind) - solution.rank - solution.fits_intercept
@@ -214,14 +229,15 @@ def overall(solution: Solution, weight_kind: str, log_weight: float | None) -> d
     from scipy.special import fdtrc
 
     n, k = counted(solution, weight_kind), len(solution.targets)
-    one = int(solution.fits_intercept)
-    r = (solution.rank if solution.root is None else len(solution.root) - one) + one
-    df, slopes, nan = n - r, r - one, np.full(k, np.nan)
+    one, nan = int(solution.fits_intercept), np.full(k, np.nan)
+    slopes = _slopes(solution)  # (k,)
+    r = slopes + one
+    df = n - r
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = residual_variance(solution, weight_kind)
-        F = (solution.tss - solution.rss) / slopes / (solution.rss / df) if slopes and df > 0 else nan
-        F = np.where(solution.rss > 0, F, np.nan)
-        adjusted = 1 - (solution.rss / df) / (solution.tss / (n - one)) if df > 0 else nan
+        tested = (slopes > 0) & (df > 0) & (solution.rss > 0) & (not solution.penalised)
+        F = np.where(tested, (solution.tss - solution.rss) / slopes / (solution.rss / df), np.nan)
+        adjusted = np.where(df > 0, 1 - (solution.rss / df) / (solution.tss / (n - one)), np.nan)
         ll = -n / 2 * (np.log(2 * np.pi * solution.rss / n) + 1)
     if log_weight is None or weight_kind == "sampling":
         ll = nan
@@ -230,8 +246,17 @@ def overall(solution: Solution, weight_kind: str, log_weight: float | None) -> d
     return {
         "sigma": np.sqrt(variance), "adj_r2": adjusted, "f": F, "f_p": np.asarray(fdtrc(slopes, df, F)),
         "log_likelihood": ll, "aic": 2 * (r + 1) - 2 * ll, "bic": np.log(n) * (r + 1) - 2 * ll,
-        "df": np.full(k, float(slopes)), "df_residual": np.full(k, float(df)),
+        "df": slopes, "df_residual": df,
     }  # fmt: skip
+
+
+def _slopes(solution: Solution) -> Array:
+    """Degrees of freedom (k,) of the slopes: their number, or what a penalty leaves of it."""
+    if solution.penalised:
+        return solution.df
+    one = int(solution.fits_intercept)
+    count = solution.rank if solution.root is None else len(solution.root) - one
+    return np.full(len(solution.targets), float(count))
 
 
 def inflation(solution: Solution, squares: Array) -> Array:

@@ -318,6 +318,13 @@ class Moments:
         self._some_rows("co-moments")
         return self.imputed().whole.comoment()
 
+    @cached_property
+    def around(self) -> Array:
+        """Sums of squares of the targets about their means (k,); a Thin part's matrix is not made."""
+        self._some_rows("a spread")
+        places = np.append(0, 1 + len(self.names) + len(self.filled) + np.arange(len(self.targets)))
+        return np.diagonal(self.whole.only(places).comoment())
+
     def fold(self, f: int) -> Moments:
         """The rows of fold `f` alone."""
         return replace(self, parts=(self.parts[f],), plan=None)

@@ -41,6 +41,12 @@ def gram(Z: Any) -> Any:
     return gram(Z.numpy()) if Z.device.type == "cpu" else Z.T @ Z
 
 
+def each(M: Array, t: Array) -> Array:
+    """`M t_a` for every t_a of t (A, c, k), as one product: (A, m, k) for M (m, c)."""
+    A, c, k = t.shape
+    return np.asarray((M @ t.transpose(1, 0, 2).reshape(c, A * k)).reshape(len(M), A, k).transpose(1, 0, 2))
+
+
 def block_rows(q: int) -> int:
     """Rows (b) of a block of `q` columns: 1 MB of them, 1,024 at least, 16,384 at most.
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise._version import __version__
+from leastwise.choice import Choice
 from leastwise.disk import umask, whole_file
 from leastwise.errors import DataError, StoreError, UsageError
-from leastwise.fitted import Fit, Options, Tally
-from leastwise.folds import FoldPlan, NoValidation, Validation
+from leastwise.fitted import Fit, Tally
+from leastwise.folds import FoldPlan
 from leastwise.inference import Inference, NoInference, coefficients, terms_of
 from leastwise.integers import Integers
 from leastwise.moments import Moments
+from leastwise.options import Options
 from leastwise.parts import Dense, Exact, Part, Thin
+from leastwise.penalties import Penalty
 from leastwise.recipe import Recipe
 from leastwise.report.page import page
 from leastwise.solve import Solution
+from leastwise.validation import NoValidation, Validation
 
 SCHEMA = 1
 KEY = "leastwise"
@@ -141,13 +145,16 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
         tensors = {"root": s.root, "mean": s.mean}
     tensors |= {
         "coef": s.coef, "intercept": s.intercept, "kept": s.kept, "rss": s.rss, "tss": s.tss,
-        "rss_digits": s.rss_digits, "fills": fit.fills,
+        "rss_digits": s.rss_digits, "fills": fit.fills, "gap": s.gap, "goal": s.goal, "df": s.df,
     }  # fmt: skip
+    if fit.choice is not None:
+        tensors |= {f"choice.{name}": getattr(fit.choice, name) for name in _CHOICE}
     header: dict[str, Any] = {
         "kind": "fit",
         "recipe": fit.recipe.to_dict(),
-        "options": {k: getattr(fit.options, k) for k in _OPTIONS},
-        "solution": {k: getattr(s, k) for k in _SOLUTION},
+        "options": {k: getattr(fit.options, k) for k in _OPTIONS}
+        | {"penalty": asdict(fit.options.penalty)},
+        "solution": {k: getattr(s, k) for k in _SOLUTION} | {"penalty": asdict(s.penalty)},
         "tally": {
             "read": fit.tally.read,
             "dropped": dict(fit.tally.dropped),
@@ -220,9 +227,13 @@ def _read_scores(said: dict[str, Any], tensors: Tensors) -> Validation | NoValid
 
 _SCORES = (
     "n", "mse", "r2", "train_mse", "train_r2", "mean_mse", "mean_r2", "left_out", "coef", "intercept",
-    "fills",
+    "fills", "alpha",
 )  # fmt: skip
-_OPTIONS = ("intercept", "rank", "folds", "seed", "precision", "se")
+_CHOICE = ("alphas", "mse", "weight", "scale", "error", "spread")
+_OPTIONS = (
+    "intercept", "rank", "folds", "seed", "precision", "se", "repeats", "alphas", "standardize", "factors",
+    "bounds", "positive",
+)  # fmt: skip
 _SOLUTION = (
     "names", "targets", "rank", "dropped", "constant", "method", "precision", "condition", "digits", "n",
     "weight", "fits_intercept", "se_digits",
@@ -234,13 +245,19 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
         k: tuple(v) if isinstance(v, list) else v for k, v in header["solution"].items()
     }
     arrays: dict[str, Any] = {
-        k: tensors[k] for k in ("coef", "intercept", "kept", "rss", "tss", "rss_digits")
+        k: tensors[k]
+        for k in ("coef", "intercept", "kept", "rss", "tss", "rss_digits", "gap", "goal", "df")
     }
+    said["penalty"] = _read_penalty(header["solution"]["penalty"])
+    options: dict[str, Any] = dict(header["options"])
+    if isinstance(options["alphas"], list):
+        options["alphas"] = tuple(options["alphas"])
+    options["penalty"] = _read_penalty(header["options"]["penalty"])
     arrays |= {k: tensors[k] for k in ("root", "mean") if k in tensors}
     moments = _read_moments(header["moments"], tensors) if "moments" in header else None
     fit = Fit(
         Recipe.from_dict(header["recipe"]),
-        Options(**header["options"]),
+        Options(**options),
         Solution(**said, **arrays),
         Tally(**header["tally"]),
         header["source"],
@@ -250,11 +267,21 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
         tuple(header["notes"]),
         columns=tuple(header["columns"]),
         stacked=header["stacked"],
+        choice=_read_choice(options["penalty"].rule, tensors),
     )
     fit.__dict__["inference"] = _read_inference(header["inference"], tensors, fit.solution)
     fit.__dict__["validation"] = _read_scores(header["scores"], tensors)
     fit.__dict__["facts"] = header["facts"]  # as they were told when the rows were at hand
     return fit
+
+
+def _read_penalty(said: dict[str, Any]) -> Penalty:
+    return Penalty(said["l1"], said["l2"], said["rule"], tuple(said["share"]))
+
+
+def _read_choice(rule: str, tensors: Tensors) -> Choice | None:
+    arrays = [tensors[f"choice.{name}"] for name in _CHOICE] if "choice.alphas" in tensors else None
+    return None if arrays is None else Choice(rule, *arrays)
 
 
 # ---- moments ----

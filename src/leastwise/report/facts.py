@@ -14,12 +14,12 @@ import numpy as np
 
 from leastwise._version import __version__
 from leastwise.errors import LeastwiseError
-from leastwise.folds import Validation
 from leastwise.inference import INTERCEPT, Inference, inflation, overall, t_quantile, terms_of
 from leastwise.moments import Moments
 from leastwise.recipe import Recipe
 from leastwise.solve import ENOUGH, Solution
 from leastwise.terms import Date, Levels, Poly, Sequence
+from leastwise.validation import Validation
 
 SCHEMA = 1
 SECOND_PASS_ROWS = 200_000  # up to here mae and Spearman are taken unasked
@@ -50,8 +50,9 @@ def facts(fit: Any) -> dict[str, Any]:
         "solution": _found(solution) | _overall(fit),
         "inference": _errors(fit),
         "coefficients": _rows(coefficient_table(fit)),
+        "penalty": _penalty(fit),
         "validation": _validation(fit),
-        "scikit_learn": scikit_learn(recipe, solution),
+        "scikit_learn": scikit_learn(fit),
     }
 
 
@@ -93,6 +94,30 @@ def _found(solution: Solution) -> dict[str, Any]:
     }
 
 
+def _penalty(fit: Any) -> dict[str, Any] | None:
+    """What the penalty is, and how it was chosen; None for least squares."""
+    s, asked = fit.solution, fit.options
+    if not s.penalised:
+        return None
+    share = asked.penalty.share if asked.penalty.rule else None
+    said = {
+        "name": s.method, "l1": s.penalty.l1, "l2": s.penalty.l2,
+        "standardize": asked.standardize, "factors": dict(asked.factors),
+        "bounds": {name: list(pair) for name, pair in asked.bounds.items()},
+        "positive": asked.positive, "gap": _plain(s.gap), "goal": _plain(s.goal),
+        "df": _plain(s.df), "nonzero": _plain(np.count_nonzero(s.coef, axis=1)),
+        "rule": asked.penalty.rule or None, "share": share,
+    }  # fmt: skip
+    choice = fit.choice
+    if choice is not None:
+        said |= {
+            "alpha": choice.alpha, "alphas": choice.alphas.tolist(),
+            "error": _plain(choice.error, each=True), "spread": _plain(choice.spread, each=True),
+            "best": choice.best, "chosen": choice.chosen,
+        }  # fmt: skip
+    return said
+
+
 def _overall(fit: Any) -> dict[str, Any]:
     """What is said of the whole fit beside the coefficients."""
     found = overall(fit.solution, fit.recipe.weight_kind, fit.tally.log_weight)
@@ -119,7 +144,7 @@ def coefficient_table(fit: Any, level: float = LEVEL) -> dict[str, list[Any]]:
     `std_error`, `statistic` (t), `p_value` and the limits of the interval of this `level` (`conf_low`,
     `conf_high`), None where there are none; `standardised` is the change of the target in its standard
     deviations for one of the feature's; `vif` the variance inflation factor; `status` is "used",
-    "dropped" (depends on columns before it) or "constant".
+    "dropped" (depends on columns before it), "zero" (put there by the penalty) or "constant".
     """
     recipe, solution = fit.recipe, fit.solution
     mean, sd = _spread(solution, fit.moments)
@@ -127,6 +152,8 @@ def coefficient_table(fit: Any, level: float = LEVEL) -> dict[str, list[Any]]:
     vif = _inflation(solution, fit.moments)
     p = len(solution.names)
     status = np.where(solution.kept, "used", "dropped").astype(object)
+    if solution.penalised:
+        status[~solution.coef.any(axis=0)] = "zero"
     status[[name in set(solution.constant) for name in solution.names]] = "constant"
     against = {name: t.reference for t in recipe.terms if isinstance(t, Levels) for name in t.names}
     table: dict[str, list[Any]] = {key: [] for key in _COLUMNS}
@@ -204,6 +231,8 @@ def _validation(fit: Any) -> dict[str, Any]:
         "n": _plain(scores.n),
         "left_out": _plain(scores.left_out),
     }
+    if len(scores.alpha):
+        said["alpha"] = _plain(scores.alpha, each=True)
     said["by_fold"] = {name: _plain(getattr(scores, name), each=True) for name in SCORES}
     said["second_pass"] = False
     if scores.again is not None and fit.tally.used <= SECOND_PASS_ROWS:
@@ -219,7 +248,8 @@ def _validation(fit: Any) -> dict[str, Any]:
             said["second_pass_failed"] = str(error)
     values = {name: np.array(v, float) for name, v in said["by_fold"].items()}
     said["mean"] = {name: _plain(v.mean(axis=0)) for name, v in values.items()}
-    said["sd"] = {name: _plain(v.std(axis=0, ddof=1)) for name, v in values.items()}
+    sd = {name: np.std(v, axis=0, ddof=1) if len(v) > 1 else v[0] * np.nan for name, v in values.items()}
+    said["sd"] = {name: _plain(v) for name, v in sd.items()}
     return said
 
 
@@ -248,13 +278,16 @@ def glance(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
     return rows
 
 
-def scikit_learn(recipe: Recipe, solution: Solution) -> str:
+def scikit_learn(fit: Any) -> str:
     """The scikit-learn call that gives the same coefficients, for the same columns.
 
     `tol=0`: at its default, scikit-learn 1.9 drops columns of small scale without a word.
     """
+    recipe, solution, asked = fit.recipe, fit.solution, fit.options
+    if asked.bounds or asked.factors:
+        return "nothing in scikit-learn: it has no penalty factors, and no bounds but positive=True"
     plain = "" if solution.fits_intercept else ", fit_intercept=False"
-    model = f"LinearRegression(tol=0{plain})"
+    model = _estimator(solution, plain, asked.positive)
     weights = f", sample_weight=table[{recipe.weight!r}]" if recipe.weight else ""
     steps = []
     if any(isinstance(t, Levels) for t in recipe.terms):
@@ -265,9 +298,27 @@ def scikit_learn(recipe: Recipe, solution: Solution) -> str:
         steps.append("dates as days since 1970")
     if recipe.filled:
         steps.append("SimpleImputer(strategy='mean')")
+    if asked.standardize:
+        steps.append("StandardScaler(), whose deviations then divide the coefficients")
     before = f", after {' and '.join(steps)}" if steps else ""
     without = ", without the columns left out" if solution.dropped else ""
     return f"{model}.fit(X, y{weights}){before}{without}"
+
+
+def _estimator(solution: Solution, plain: str, positive: bool) -> str:
+    """scikit-learn's class, with its meaning of alpha."""
+    one, two = solution.penalty.l1, solution.penalty.l2
+    if not solution.penalised:
+        return f"LinearRegression(tol=0{plain})"
+    plain += ", positive=True" if positive else ""
+    if one and two:
+        total = one + 2 * two
+        return f"ElasticNet(alpha={total:.6g}, l1_ratio={one / total:.6g}{plain})"
+    if one:
+        return f"Lasso(alpha={one:.6g}{plain})"
+    if two:
+        return f"Ridge(alpha={2 * solution.weight * two:.6g}{plain})"
+    return f"LinearRegression({plain[2:]})"
 
 
 def _rows(table: Mapping[str, list[Any]]) -> list[dict[str, Any]]:

@@ -94,6 +94,8 @@ def probability(p: Any) -> str:
 
 
 def _remark(row: Mapping[str, Any]) -> str:
+    if row["status"] == "zero":
+        return "0 by the penalty"
     if row["status"] == "dropped":
         return "left out: depends on columns above"
     if row["status"] == "constant":
@@ -157,11 +159,15 @@ def _score_table(solution: Mapping[str, Any], scores: Mapping[str, Any], j: int 
 def how_dealt(scores: Mapping[str, Any]) -> str:
     """How rows were dealt to folds, and what was left out in some: a line or two."""
     plan = scores["plan"]
+    if plan["by"] == "leave-one-out":
+        return f"each of {plan['groups']:,} rows predicted from all the others (leave-one-out)"
     by = "content (equal rows together)"
     if plan["by"] == "group":
         what = "groups of related sequences" if scores["kin"] else "groups"
         by = f"{plan['groups']:,} {what}" if plan["groups"] else what
-    text = f"mean ± standard deviation over {scores['folds']} folds by {by}, seed {plan['seed']}"
+    dealt = f"{scores['folds'] // plan['repeats']} folds"
+    dealt += f", dealt {plan['repeats']} times," if plan["repeats"] > 1 else ""
+    text = f"mean ± standard deviation over {dealt} by {by}, seed {plan['seed']}"
     if scores["second_pass"]:
         text += "; MAE and Spearman by a second pass"
         if scores.get("corrected"):
@@ -171,6 +177,11 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     else:
         text += "; MAE and Spearman would take a second pass (fit.validation.mae, .spearman)"
     out = sum(scores["left_out"])
+    if scores.get("alpha"):
+        low, high = min(scores["alpha"]), max(scores["alpha"])
+        text += (
+            f";\nevery fold chose its penalty by the others alone (nested), alpha {low:.3g} to {high:.3g}"
+        )
     if out:
         text += "."
         were = "was" if out == 1 else "were"
@@ -188,10 +199,45 @@ def _found(facts: Mapping[str, Any]) -> str:
         lines.append(f"dropped  {_some(found['dropped'])}: combinations of columns before them")
     if found["constant"]:
         lines.append(f"constant {_some(found['constant'])}: left out, they do not vary")
+    if facts["penalty"]:
+        lines.append(penalty_line(facts["penalty"]))
     lines.append(_errors(facts))
     lines.append(f"loss     {facts['model']['loss']} = {_both(found['mse'])}")
     lines.append(f"same as  {facts['scikit_learn']}")
     return "\n".join(lines)
+
+
+def penalty_line(penalty: Mapping[str, Any]) -> str:
+    """The penalty in numbers, and how it was found."""
+    terms = {"|w|_1": penalty["l1"], "|w|^2": penalty["l2"]}
+    sizes = " + ".join(f"{value:.5g} {name}" for name, value in terms.items() if value)
+    line = f"penalty  1/(2n) SSE + {sizes}" if sizes else "penalty  none"
+    line += " of standardised columns" if penalty["standardize"] else ""
+    if penalty["factors"]:
+        line += "; factors " + ", ".join(f"{k}: {v:g}" for k, v in penalty["factors"].items())
+    if penalty["positive"] or penalty["bounds"]:
+        held = ["no coefficient below 0"] * penalty["positive"]
+        held += [f"{name} in {_interval(*pair)}" for name, pair in penalty["bounds"].items()]
+        line += f"; {', '.join(held)}"
+    return line + (f"\n         {_chosen(penalty)}" if "alphas" in penalty else "")
+
+
+def _interval(low: Any, high: Any) -> str:
+    sides = ("-inf" if low is None else f"{low:g}", "inf" if high is None else f"{high:g}")
+    return f"[{sides[0]}, {sides[1]}]"
+
+
+def _chosen(penalty: Mapping[str, Any]) -> str:
+    """By what the penalty was chosen from its path."""
+    best, chosen, error = penalty["best"], penalty["chosen"], penalty["error"]
+    least = (
+        f"{number(error[best])} ± {number(penalty['spread'][best])} at alpha {penalty['alphas'][best]:.3g}"
+    )
+    text = f"alpha {penalty['alpha']:.3g} of {len(error)} by held-out folds ({penalty['rule']}): "
+    text += f"least error {least}"
+    if penalty["rule"] == "1se":
+        text += f"; the largest alpha within that spread has {number(error[chosen])}"
+    return text
 
 
 def how_many_digits(found: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def solve_gram(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
     raw[kept] = inverse.T @ half
     rss = np.maximum(c.square[p:] - np.einsum("rk,rk->k", half, half), 0.0)
     inverse_R = inverse.T @ inverse
-    digits, rss_digits, se_digits = _digits(c, columns, kept, raw, rss, inverse_R)
+    digits, rss_digits, se_digits = digits_of(c, columns, kept, raw, rss, inverse_R)
     norms = np.abs(R[np.ix_(kept, kept)]).sum(axis=0), np.abs(inverse_R).sum(axis=0)
     condition = float(np.sqrt(norms[0].max(initial=1.0) * norms[1].max(initial=1.0)))
     method, rank = "cholesky", len(L)
@@ -67,7 +67,7 @@ def solve_gram(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
     )
 
 
-def _digits(
+def digits_of(
     c: Centred, columns: NDArray[np.intp], kept: NDArray[np.bool_], raw: Array, rss: Array, A: Array
 ) -> tuple[float, Array, float]:
     """Digits to expect of coefficients, sums of squares (k,) and standard errors; A (r, r) = R^-1."""

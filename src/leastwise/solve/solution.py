@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leastwise.errors import UsageError, listed, plural
 from leastwise.numerics import Array
+from leastwise.penalties import Penalty
 
 Rank = Literal["drop", "error", "min-norm"]
 ENOUGH = 9.0  # digits that precision="auto" stands for
@@ -34,6 +35,11 @@ class Solution:
     errors are made of, None where the solution is not the only one; `se_digits` how many digits of
     the worst standard error can be expected. `mean` (2, p + k): weighted means of
     features and targets, each as a float64 and what it leaves out.
+
+    Of a penalised (or bounded) fit, `penalty` in numbers; `rank` counts the columns with a coefficient
+    that is not 0, `condition` is theirs, the penalty included; `gap` (k,) is an upper bound of what the
+    objective is above its least value, and `goal` (k,) the one that was asked for; `df` (k,) degrees of
+    freedom of the slopes. (All three are empty else.)
     """
 
     names: tuple[str, ...]
@@ -57,6 +63,10 @@ class Solution:
     root: Array | None = field(default=None, repr=False)
     se_digits: float = 15.0
     mean: Array = field(default_factory=lambda: np.empty((2, 0)), repr=False)
+    penalty: Penalty = Penalty()  # noqa: RUF009  # frozen
+    gap: Array = field(default_factory=lambda: np.empty(0))
+    goal: Array = field(default_factory=lambda: np.empty(0))
+    df: Array = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         for values in (self.coef, self.intercept, self.kept, self.rss, self.tss, self.rss_digits):
@@ -76,6 +86,8 @@ class Solution:
     @property
     def outcome(self) -> str:
         """One sentence: what was found, and what the reader should know of it."""
+        if self.penalised:
+            return self._shrunk
         free = self.n - self.rank - self.fits_intercept
         if free <= 0:
             return (
@@ -90,6 +102,31 @@ class Solution:
             columns = plural(int(self.kept.sum()), "column")
             return f"rank {self.rank:,} of {columns}: the shortest of all solutions"
         return "one solution, full rank"
+
+    @property
+    def penalised(self) -> bool:
+        """Whether a penalty or bounds took part."""
+        return len(self.df) > 0
+
+    @property
+    def needs(self) -> int:
+        """How many rows it takes to find so many coefficients: a penalty makes do with one."""
+        return 1 if self.penalised else self.rank + self.fits_intercept
+
+    @property
+    def _shrunk(self) -> str:
+        """The outcome of a penalised fit."""
+        columns = plural(len(self.names), "column")
+        used = "all" if self.rank == len(self.names) else f"{self.rank:,}"
+        freedom = ", ".join(f"{df:,.4g}" for df in self.df)
+        text = f"{used} of {columns} with a coefficient, {freedom} degrees of freedom"
+        if (self.gap > self.goal).any():
+            worst = int(np.argmax(self.gap / np.maximum(self.goal, 1e-300)))
+            text += (
+                f"; not converged: the duality gap is {self.gap[worst]:.2g}, and {self.goal[worst]:.2g} "
+                "was asked for"
+            )
+        return text
 
     def predict(self, X: Array) -> Array:
         """`X coef' + intercept` (n, k) for features `X` (n, p)."""
@@ -117,13 +154,15 @@ def rank_message(dropped: tuple[str, ...], constant: tuple[str, ...], n: int) ->
 def doubtful(solution: Solution) -> str:
     """What of a solution has fewer than 9 digits, in words; "" where all has."""
     least = {"coefficients": solution.digits}
-    if solution.n > solution.rank + solution.fits_intercept:  # else every target is met: there is no more
+    if solution.penalised:
+        least["the sum of squared residuals"] = float(solution.rss_digits.min(initial=15.0))
+    elif solution.n > solution.rank + solution.fits_intercept:  # else every target is met: there is no more
         least["standard errors"] = solution.se_digits
         least["the sum of squared residuals"] = float(solution.rss_digits.min(initial=15.0))
     poor = [
         f"{what} with {plural(int(digits), 'digit')}" for what, digits in least.items() if digits < ENOUGH
     ]
-    if undecided(solution):
+    if not solution.penalised and undecided(solution):
         poor.append("open which columns depend on others and which only nearly do")
     return " and ".join(poor)
 

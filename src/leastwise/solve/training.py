@@ -82,6 +82,11 @@ class Training:
             raise UsageError(
                 f"lr={self.lr!r} is no rate. Give a number above 0, or 'auto' for the best one."
             )
+        if isinstance(self.penalty, Penalty) and self.penalty.rule:
+            raise UsageError(
+                f"penalty={self.penalty!r} is to be chosen, and a descent is of one penalty. Choose it "
+                "with lw.fit, and give the number."
+            )
         if not isinstance(self.penalty, Penalty):
             raise UsageError(
                 f"penalty={self.penalty!r} is no penalty. Give lw.L2(0.1), lw.L1(0.1) or their sum."

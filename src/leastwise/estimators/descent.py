@@ -1,4 +1,4 @@
-"""scikit-learn's classes: check, rename, call; no maths."""
+"""GradientDescentRegressor: check, rename, call; no maths."""
 
 from __future__ import annotations
 

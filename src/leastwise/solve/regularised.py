@@ -1,0 +1,182 @@
+"""A penalised fit as it is asked, and the Solution that it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from leastwise.errors import UsageError, listed
+from leastwise.moments import Moments
+from leastwise.numerics import EPS, Array, is_number, one_blas_thread
+from leastwise.parts import Thin
+from leastwise.penalties import Penalty
+from leastwise.solve.centred import Centred
+from leastwise.solve.paths import MOST_ROUNDS, TOLERANCE, Path, path_of
+from leastwise.solve.penalised import Penalised, Shrinkage
+from leastwise.solve.primal import digits_of
+from leastwise.solve.solution import Solution
+
+ALPHAS = 100
+REACH = 1e-3, 1e-2  # least alpha over the largest, where rows are more than columns, and else
+RIDGE = 1e3, 1e-8  # the same for ridge, of the mean eigenvalue: from all shrunk to none
+NEXT = 0.7  # an alpha that is asked for alone is approached by steps of this factor
+
+
+@dataclass(frozen=True)
+class Regularised:
+    """What is minimised: the penalty, how it meets each coefficient, and which alphas come into question.
+
+    `alphas`: how many, from the one under which every coefficient is 0 (for ridge: nearly) downwards, or
+    the numbers themselves.
+    """
+
+    penalty: Penalty
+    shrinkage: Shrinkage = Shrinkage()  # noqa: RUF009  # frozen
+    intercept: bool = True
+    alphas: int | tuple[float, ...] = ALPHAS
+    tol: float = TOLERANCE
+
+    def problem(self, moments: Moments) -> Penalised:
+        """The problem of these rows."""
+        return Penalised.of(moments, self.shrinkage, intercept=self.intercept)
+
+    def grid(self, problem: Penalised) -> Array:
+        """The alphas (A,) of a path, largest first."""
+        if not isinstance(self.alphas, int):
+            return np.array(sorted(self.alphas, reverse=True), np.float64)
+        one, two = self.penalty.share if self.penalty.rule else (self.penalty.l1, self.penalty.l2)
+        if one > 0:
+            p = len(problem.columns)
+            top = max((problem.largest - self.penalty.l1 * bool(self.penalty.rule)) / one, 0.0)
+            low = top * REACH[0 if problem.c.m.n > p else 1]
+        else:
+            mean = problem.steepest / 2 / max(len(problem.columns), 1) / (two or 1.0)
+            top, low = mean * RIDGE[0], mean * RIDGE[1]
+        if not 0 < top < np.inf:  # nothing pulls at any coefficient: all paths are 0
+            top, low = 1.0, REACH[0]
+        return np.geomspace(top, low, self.alphas)
+
+    def path(self, problem: Penalised, alphas: Array) -> Path:
+        """The fits for alphas (A,), largest first."""
+        share = self.penalty if self.penalty.rule else Penalty(rule="cv", share=self._share)
+        with one_blas_thread():
+            return path_of(problem, *share.along(alphas), self.tol, MOST_ROUNDS)
+
+    @property
+    def _share(self) -> tuple[float, float]:
+        """l1 and l2 as shares of alpha, their sum, so that a path leads to the penalty in numbers."""
+        total = self.penalty.l1 + self.penalty.l2
+        return (self.penalty.l1 / total, self.penalty.l2 / total) if total else (0.0, 1.0)
+
+    @property
+    def alpha(self) -> float:
+        """The penalty in numbers as one alpha along its path."""
+        return self.penalty.l1 + self.penalty.l2
+
+    def solve(self, moments: Moments, alpha: float | None = None, *, digits: bool = True) -> Solution:
+        """The solution for one alpha (or the penalty in numbers).
+
+        `digits`: whether what can be said of condition and digits is to be found: m^3 for m active columns.
+        """
+        problem = self.problem(moments)
+        alpha = self.alpha if alpha is None else alpha
+        path = self.path(problem, self._approach(problem, alpha))
+        penalty = self.penalty.at(alpha) if self.penalty.rule else self.penalty
+        k = len(problem.yy)
+        trusted = [_trusted(problem, path, penalty, t) for t in range(k)] if digits else [UNASKED] * k
+        return _solution(problem, path, penalty, moments.exact, trusted)
+
+    def _approach(self, problem: Penalised, alpha: float) -> Array:
+        """Alphas down to the one that is asked for: a cold start close to it takes longer."""
+        one = self.penalty.share[0] if self.penalty.rule else self._share[0]
+        if one == 0 or alpha == 0:
+            return np.array([alpha])
+        steps = np.log(max(problem.largest / one / alpha, 1.0)) / -np.log(NEXT)
+        count = int(min(np.ceil(steps), ALPHAS)) if np.isfinite(steps) else ALPHAS
+        top = max(min(problem.largest / one, alpha / NEXT**ALPHAS), alpha)
+        return np.append(np.geomspace(top, alpha, count + 1)[:-1], alpha) if count else np.array([alpha])
+
+
+def checked_alphas(alphas: Any) -> int | tuple[float, ...]:
+    """How many alphas, or which, if they can be had."""
+    if isinstance(alphas, (int, np.integer)) and not isinstance(alphas, bool) and alphas > 1:
+        return int(alphas)
+    values = alphas if isinstance(alphas, (list, tuple, np.ndarray)) else ()
+    if len(values) and all(is_number(v) and 0 < v < float("inf") for v in values):
+        return tuple(float(v) for v in values)
+    raise UsageError(
+        f"alphas={alphas!r} is neither a count above 1 nor a list of numbers above 0. Give one of them."
+    )
+
+
+Trust = tuple[float, float, float]  # condition, digits of the coefficients, digits of the rss
+UNASKED: Trust = (float("nan"), 15.0, 15.0)
+
+
+def _solution(
+    problem: Penalised, path: Path, penalty: Penalty, exact: bool, found: list[Trust]
+) -> Solution:
+    """The last point of a path, and what can be said of it."""
+    c, coef, intercept, rss = problem.c, path.coef[-1], path.intercept[-1], path.rss[-1]
+    kept = ~c.constant
+    names = np.array(c.m.names, object)
+    method = penalty.name if penalty else "bounded least squares"
+    return Solution(
+        c.m.names, c.m.targets, coef, intercept, kept, int(coef.any(axis=0).sum()), (),
+        tuple(names[c.constant]), method, "exact" if exact else "fast", max(f[0] for f in found),
+        min(f[1] for f in found), c.m.n, c.weight, rss, c.square[len(names) :],
+        np.array([f[2] for f in found]), c.intercept, None, 15.0, c.far_mean,
+        penalty, path.gap[-1], path.goal, path.df[-1],
+    )  # fmt: skip
+
+
+def _trusted(problem: Penalised, path: Path, penalty: Penalty, target: int) -> Trust:
+    """Condition of the active columns with their penalty, digits of the coefficients and of the rss."""
+    c, p = problem.c, len(problem.deviation)
+    active = np.flatnonzero(path.coef[-1, target] != 0)
+    ridge = np.zeros(p)
+    ridge[problem.columns] = 2 * penalty.l2 * problem.f2
+    if not len(active):
+        return 1.0, 15.0, 15.0
+    if isinstance(c.part, Thin):
+        condition = _condition_of_rows(c.rows[:, active] / c.scale[active], ridge[active])
+        return condition, float(np.clip(15 - np.log10(condition), 0, 15)), 15.0
+    R = c.cross[np.ix_(active, active)] / np.outer(c.scale[active], c.scale[active])
+    values, V = np.linalg.eigh(R + np.diag(ridge[active]))
+    values = np.maximum(values, values[-1] * EPS)
+    condition = float(np.sqrt(values[-1] / values[0]))
+    raw = (path.coef[-1, target, active] * c.scale[active])[:, None]
+    one = _of_target(c, target)
+    everything = np.ones(len(active), bool)
+    digits, of_rss, _ = digits_of(
+        one, active, everything, raw, path.rss[-1, target : target + 1], (V / values) @ V.T
+    )
+    return condition, digits, float(of_rss[0])
+
+
+def _condition_of_rows(Z: Array, ridge: Array) -> float:
+    """The root of the condition of `Z'Z + diag(ridge)` for Z (n, c), from the smaller side of Z."""
+    n, c = Z.shape
+    if c <= n:
+        values = np.linalg.eigvalsh(Z.T @ Z + np.diag(ridge))
+    else:  # outside the rows' span only the ridge is left
+        values = np.append(np.linalg.eigvalsh(Z @ Z.T) + ridge.mean(), ridge.min(initial=np.inf))
+    return float(np.sqrt(values.max() / max(values.min(), values.max() * EPS**2)))
+
+
+def _of_target(c: Centred, target: int) -> Centred:
+    """The same with one target, as far as digits are concerned."""
+    p = len(c.scale)
+    stay = np.append(np.arange(p), p + target)
+    return replace(c, mean=c.mean[stay], square=c.square[stay], size=c.size[stay], lost=c.lost[stay])
+
+
+def refuse_rank(rank: str) -> None:
+    """A penalty leaves no choice of what dependent columns do."""
+    if rank != "drop":
+        raise UsageError(
+            f"rank={rank!r} says what dependent columns do in least squares; a penalty decides it itself. "
+            f"Leave out {listed(['rank', 'penalty'], last='or')}."
+        )

@@ -1,0 +1,127 @@
+"""Moments of scipy's sparse matrices: products of what is stored, never X as a dense matrix.
+
+With few stored values the products are sparse, and features are taken about zero, where most of their
+values are; targets about their mean. From a share of DENSE on, BLAS on blocks of dense rows is faster, and
+features are taken about the mean of the first rows, as anywhere else. Where rows are no more than columns
+they are kept as they are, dense: (n, p) is then less than (p, p).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from leastwise.errors import DataError, MissingError, plural
+from leastwise.moments import Moments, first_shift
+from leastwise.numerics import Array, block_rows, gram, one_blas_thread, workers
+from leastwise.parts import Dense, Thin
+from leastwise.rows.block import checked_weights
+
+DENSE = 0.05  # share of stored values from which a block is multiplied as a dense one
+SPARSE_BLOCK = 1 << 22  # stored values that are multiplied at once
+SHARES = 4  # of the rows, summed side by side, however many threads there are: the sum is always the same
+
+
+def sparse_moments(X: Any, y: Any, weight: Any = None) -> Moments:
+    """Moments of a sparse matrix or array `X` (n, p) of any format, `y` (n,) or (n, k), `weight` (n,).
+
+    Cost: the sum over rows of the squares of how many values are stored, or n p^2 where they are many;
+    (p + k)^2 numbers of memory. Raises MissingError where a value is not finite, DataError where lengths
+    differ or weights are no weights.
+
+    >>> from scipy.sparse import csr_array
+    >>> X = csr_array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    >>> sparse_moments(X, [1.0, 2.0, 3.0]) == Moments.of(X.toarray(), [1.0, 2.0, 3.0])
+    True
+    """
+    Y = np.asarray(y, np.float64).reshape(len(y), -1)
+    n, p = X.shape
+    if len(Y) != n:
+        raise DataError(f"X has {plural(n, 'row')} and y has {len(Y):,}. Each row needs one of y.")
+    w = None if weight is None else checked_weights(np.asarray(weight, np.float64), n)
+    names = tuple(f"x{j}" for j in range(p))
+    targets = tuple(f"y{j}" for j in range(Y.shape[1])) if Y.shape[1] > 1 else ("y",)
+    X, few = X.tocsr(), X.nnz < DENSE * n * p
+    shift = np.zeros(p + Y.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite shows in the sums
+        shift[p if few else 0 :] = _middle(X, Y, w, few)
+        part = _part(Rows(X, Y, w, shift), few)
+    if not np.isfinite(part.size).all():
+        raise MissingError(
+            "A value is missing, infinite, or too large to be squared. Least squares needs numbers "
+            "below 1e154 everywhere. Fill, drop or rescale them."
+        )
+    return Moments(names, targets, shift, (part,), weight_kind="" if weight is None else "analytic")
+
+
+def _middle(X: Any, Y: Array, w: Array | None, few: bool) -> Array:
+    """A shift of all columns, or of the targets alone where stored values are few."""
+    if few:
+        return np.nan_to_num(first_shift(np.empty((len(Y), 0)), Y, w))
+    some = slice(0, block_rows(X.shape[1] + Y.shape[1]))
+    return np.nan_to_num(first_shift(X[some].toarray(), Y[some], None if w is None else w[some]))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a CSR matrix X (b, p), Y (b, k), weights w (b,) or None, to be taken about `shift` (q,)."""
+
+    X: Any
+    Y: Array
+    w: Array | None
+    shift: Array
+
+    def __len__(self) -> int:
+        return len(self.Y)
+
+    def part(self, rows: slice) -> Rows:
+        """Some of them."""
+        return replace(self, X=self.X[rows], Y=self.Y[rows], w=None if self.w is None else self.w[rows])
+
+    @property
+    def dense(self) -> Array:
+        """`diag(sqrt(w)) [1, X - s, Y - s]` (b, 1 + q)."""
+        rows = np.empty((len(self), 1 + len(self.shift)))
+        rows[:, 0], p = 1.0, self.X.shape[1]
+        rows[:, 1 : 1 + p], rows[:, 1 + p :] = self.X.toarray(), self.Y
+        rows[:, 1:] -= self.shift
+        return rows if self.w is None else rows * np.sqrt(self.w)[:, None]
+
+    def products(self) -> Array:
+        """`[1, X, Y - s]' diag(w) [1, X, Y - s]` (1 + q, 1 + q) by sparse products."""
+        from scipy.sparse import diags_array
+
+        X, p = self.X.astype(np.float64), self.X.shape[1]
+        w = np.ones(len(self)) if self.w is None else self.w
+        C, T = np.empty((1 + len(self.shift),) * 2), slice(1 + p, None)
+        Y = self.Y - self.shift[p:]
+        beside = np.column_stack([w, Y * w[:, None]])  # diag(w) [1, Y]
+        C[1 : 1 + p, 1 : 1 + p] = (X.T @ (diags_array(w) @ X)).toarray()
+        across = X.T @ beside  # (p, 1 + k)
+        C[1 : 1 + p, 0], C[1 : 1 + p, T] = across[:, 0], across[:, 1:]
+        C[0, 0], C[0, T], C[T, T] = w.sum(), beside[:, 1:].sum(axis=0), Y.T @ beside[:, 1:]
+        C[0, 1 : 1 + p], C[T, 0], C[T, 1 : 1 + p] = across[:, 0], C[0, T], across[:, 1:].T
+        return C
+
+
+def _part(rows: Rows, few: bool) -> Dense | Thin:
+    n, q = len(rows), len(rows.shift)
+    counted = n if rows.w is None else int(np.count_nonzero(rows.w))
+    if n <= q:
+        return Thin.of(counted, rows.dense)
+    step = max(1, SPARSE_BLOCK * n // max(rows.X.nnz, 1)) if few else block_rows(1 + q)
+    share = -(-n // SHARES)
+
+    def total(first: int) -> Array:
+        found = np.zeros((1 + q, 1 + q))
+        for start in range(first, min(first + share, n), step):
+            some = rows.part(slice(start, min(start + step, first + share)))
+            found += some.products() if few else gram(some.dense)
+        return found
+
+    with one_blas_thread(), ThreadPoolExecutor(min(workers(), SHARES)) as pool:
+        cross = sum(pool.map(total, range(0, n, share)), np.zeros((1 + q, 1 + q)))
+    return Dense(counted, cross, np.diagonal(cross).copy())

@@ -1,0 +1,249 @@
+"""The honest score: what a model says of rows that it has not seen, fold by fold.
+
+Everything that is learned from rows is learned in the training part of each fold anew: the means that
+fill gaps, the columns that vary, the coefficients, and the penalty where it is to be chosen (by folds
+of the training part alone: nested cross-validation, Varma, Simon, BMC Bioinformatics 7 (2006) 91).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwise.errors import DataError, UsageError
+from leastwise.folds import FoldPlan, Split, merged, splits_of
+from leastwise.moments import Moments
+from leastwise.numerics import Array, one_blas_thread, spearman
+from leastwise.recipe import Recipe
+from leastwise.rows.block import Block, Rows, Slab
+from leastwise.solve import ENOUGH, Solution, least_squares, squared_error
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Validation:
+    """Scores on rows that the model had not seen, fold by fold: arrays (K,), or (K, k) for k targets.
+
+    `mse`, `rmse`, `r2` on the held-out fold; `train_*` on the rest, with the same coefficients (the
+    difference is the generalisation gap); `mean_*` for always answering the training mean.
+    `left_out` counts columns that did not vary (or depended on others) in the training part.
+    `alpha`: the penalty that each fold chose for itself, where it was to be chosen.
+    `mae` and `spearman` need every prediction: they are made by a second pass over the rows when they
+    are first asked for, and UsageError is raised where the rows cannot be read again.
+    """
+
+    plan: FoldPlan
+    n: NDArray[np.int64]
+    mse: Array
+    r2: Array
+    train_mse: Array
+    train_r2: Array
+    mean_mse: Array
+    mean_r2: Array
+    left_out: NDArray[np.int64]
+    coef: Array  # (K, k, p)
+    intercept: Array  # (K, k)
+    fills: Array  # (K, len(filled)): what missing numbers were replaced by, in units of the data
+    alpha: Array = field(default_factory=lambda: np.empty(0))
+    again: Callable[[Validation], Mapping[str, Array]] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    @property
+    def k(self) -> int:
+        return len(self.n)
+
+    @cached_property
+    def rmse(self) -> Array:
+        return np.sqrt(self.mse)
+
+    @cached_property
+    def train_rmse(self) -> Array:
+        return np.sqrt(self.train_mse)
+
+    @cached_property
+    def mean_rmse(self) -> Array:
+        return np.sqrt(self.mean_mse)
+
+    @cached_property
+    def held_out(self) -> Mapping[str, Array]:
+        """`mae`, `spearman`, and `mse` and `r2` once more, (K,) or (K, k), by the second pass."""
+        if self.again is None:
+            raise UsageError("The rows cannot be read again. mae and spearman need a second pass.")
+        return self.again(self)
+
+    @property
+    def mae(self) -> Array:
+        return self.held_out["mae"]
+
+    @property
+    def spearman(self) -> Array:
+        return self.held_out["spearman"]
+
+    def __repr__(self) -> str:
+        mean, spread = self.over_folds("r2")
+        return f"Validation({self.k} folds by {self.plan.by}: r2 {mean} ± {spread})"
+
+    def over_folds(self, name: str) -> tuple[Array, Array]:
+        """Mean and standard deviation of a score over the folds, each () or (k,)."""
+        values = getattr(self, name)
+        spread = values.std(axis=0, ddof=1) if len(values) > 1 else values[0] * np.nan
+        return values.mean(axis=0), spread
+
+
+@dataclass(frozen=True)
+class NoValidation:
+    """There is no score on unseen rows, and this is why. Counts as False."""
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+Model = Callable[[Moments, Moments, Split], tuple[Solution, float]]
+
+
+def validate(
+    moments: Moments,
+    model: Model,
+    solution: Solution,
+    *,
+    again: Callable[[Validation], Mapping[str, Array]] | None = None,
+) -> Validation:
+    """Scores on each fold by the model of the others. Cost: K solves, no row is read.
+
+    `model` gives, of the moments of a split's training rows, all moments and the split, the solution of the
+    training rows and its alpha (nan where there is none);
+    `solution` is that of all rows. Missing numbers are filled by the training part's means on both sides.
+    """
+    with one_blas_thread():  # many small factorisations: BLAS's own threads only get in the way
+        folds = [_one_fold(moments, split, model, solution) for split in splits_of(moments)]
+    stacked = {name: np.array([fold[name] for fold in folds]) for name in folds[0]}
+    if np.isnan(stacked["alpha"]).all():
+        stacked["alpha"] = np.empty(0)
+    if len(moments.targets) == 1:
+        scores = ("mse", "r2", "train_mse", "train_r2", "mean_mse", "mean_r2")
+        stacked |= {name: stacked[name][:, 0] for name in scores}
+    return Validation(plan=moments.plan, **stacked, again=again)
+
+
+def by_least_squares(solution: Solution, rank: str) -> Callable[[Moments], Solution]:
+    """How a fold's least squares are found: by the columns that the whole fit kept, as far as they vary."""
+
+    def solve(known: Moments) -> Solution:
+        return least_squares(
+            known,
+            intercept=solution.fits_intercept,
+            rank="min-norm" if rank == "min-norm" else "drop",
+            keep=None if rank == "min-norm" else solution.kept,
+            root=False,
+            digits=ENOUGH,
+        )
+
+    return solve
+
+
+def _one_fold(moments: Moments, split: Split, model: Model, solution: Solution) -> dict[str, Any]:
+    train, held = merged(moments, split.train), merged(moments, split.held)
+    gaps = train.gaps
+    known = train.imputed()
+    fit, alpha = model(known, moments, split)
+    unseen = held.imputed(gaps)
+    sse = squared_error(unseen, fit.coef, fit.intercept)
+    p = len(moments.names)
+    centre = known.mean[p:]
+    sse_mean = squared_error(unseen, np.zeros_like(fit.coef), centre)
+    weight = unseen.weight
+    around = unseen.around
+    return {
+        "n": held.n,
+        "mse": sse / weight,
+        "r2": _r2(sse, around),
+        "train_mse": fit.mse,
+        "train_r2": _r2(fit.rss, known.around),
+        "mean_mse": sse_mean / weight,
+        "mean_r2": _r2(sse_mean, around),
+        "left_out": int(solution.kept.sum() - fit.kept[solution.kept].sum()),
+        "coef": fit.coef,
+        "intercept": fit.intercept,
+        "fills": gaps + moments.shift[list(moments.filled)],
+        "alpha": alpha,
+    }
+
+
+def _r2(sse: Array, around: Array) -> Array:
+    ratio = np.divide(sse, around, out=np.full_like(sse, np.nan), where=around > 0)
+    return np.asarray(1 - ratio)
+
+
+def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[str, Array]:
+    """`mae`, `spearman`, `mse`, `r2` of each fold, (K,) or (K, k), by predictions of the others' model.
+
+    A second pass over the rows. Memory: four numbers a row. mae weighs the rows as mse does;
+    Spearman's correlation does not weigh. mse and r2 are those of the moments, but where these
+    cannot carry an error so small. Raises DataError where the rows are no longer those that
+    the moments were made of.
+    """
+    Part = tuple[NDArray[np.int64], Array, Array, Array]
+    splits = scores.plan.splits
+
+    def step(slab: Slab) -> list[Part]:
+        block = recipe.block(slab)
+        part = scores.plan.deal(block)
+        w = np.ones(block.n) if block.w is None else block.w
+        Y = np.asarray(block.Y, np.float64)
+        return [(part, w, Y, _predict_held_out(block, part, recipe, scores))]
+
+    none: list[Part] = []
+    parts = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
+    part, w, Y, guess = (np.concatenate([piece[i] for piece in parts]) for i in range(4))
+    folds = [np.isin(part, split.held) for split in splits]
+    _check_same_rows(scores, w, Y, folds)
+    # a row is held out once in each dealing: its guess in dealing d is guess[:, d]
+    guesses = [guess[here, s // (len(splits) // guess.shape[1])] for s, here in enumerate(folds)]
+    off = [Y[here] - g for here, g in zip(folds, guesses, strict=True)]
+    mse = np.array([_average(o**2, w[here]) for o, here in zip(off, folds, strict=True)])
+    mae = np.array([_average(np.abs(o), w[here]) for o, here in zip(off, folds, strict=True)])
+    spread = np.array([_average((Y[here] - _average(Y[here], w[here])) ** 2, w[here]) for here in folds])
+    rho = np.array(
+        [
+            [spearman(Y[here, j], g[:, j]) for j in range(Y.shape[1])]
+            for here, g in zip(folds, guesses, strict=True)
+        ]
+    )
+    found = {"mae": mae, "spearman": rho, "mse": mse, "r2": _r2(mse, spread)}
+    return {name: value[:, 0] if Y.shape[1] == 1 else value for name, value in found.items()}
+
+
+def _check_same_rows(scores: Validation, w: Array, Y: Array, folds: list[NDArray[np.bool_]]) -> None:
+    """The rows are those of the moments: as many in each fold, and as far from the training mean."""
+    counts = [int(here.sum()) for here in folds]
+    same = counts == scores.n.tolist()
+    if same:
+        away = [_average((Y[here] - _average(Y[~here], w[~here])) ** 2, w[here]) for here in folds]
+        same = np.allclose(np.array(away), scores.mean_mse.reshape(len(folds), -1), rtol=1e-3)
+    if not same:
+        raise DataError("The rows are not those that were fitted. Fit again before scoring.")
+
+
+def _average(values: Array, w: Array) -> Array:
+    return np.asarray((w @ values) / w.sum())
+
+
+def _predict_held_out(block: Block, part: NDArray[np.int64], recipe: Recipe, scores: Validation) -> Array:
+    """What each row is predicted while it is held out (n, dealings, k)."""
+    raw, splits = np.array(block.X, np.float64), scores.plan.splits
+    each = len(splits) // scores.plan.repeats
+    guess = np.full((block.n, scores.plan.repeats, block.Y.shape[1]), np.nan)
+    for s, split in enumerate(splits):
+        here = np.isin(part, split.held)
+        X = raw[here]
+        for m, place in enumerate(recipe.filled):
+            X[np.isnan(X[:, place]), place] = scores.fills[s, m]
+        guess[here, s // each] = X @ scores.coef[s].T + scores.intercept[s]
+    return guess
