@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check conformance bench clean
 
 help:   ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -18,6 +18,9 @@ check: $(VENV)/installed-dev   ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+conformance: $(VENV)/installed-dev   ## scikit-learn's own tests and check_estimator on our estimators
+	$(BIN)/python -m tests.conformance.run
 
 bench: $(VENV)/installed-dev   ## every number that we claim, measured on this machine (30 minutes)
 	$(BIN)/python -m benchmarks

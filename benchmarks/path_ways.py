@@ -143,3 +143,8 @@ WAYS = {
     "adelie, covariance": Way(adelie_cov, ("adelie",), "peers", first=1e-12),
     "adelie, naive": Way(adelie_naive, ("adelie",), "peers", first=1e-12),
 }
+BY_PRODUCTS = (
+    OURS,
+    "scikit-learn, Gram",
+    "adelie, covariance",
+)  # of columns, made in one pass over the rows

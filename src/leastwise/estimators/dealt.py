@@ -45,6 +45,7 @@ class Dealt:
         tests = [_as_slice(test) for _, test in pairs]
         held = in_threads(lambda test: sample.part(test).moments(), tests)
         if _parted(pairs, len(sample)):
+            held = in_threads(lambda one: one.about(held[0].shift), held)  # once, not in each sum
             training, whole = _others(held)
         else:
             training = in_threads(lambda pair: sample.part(_as_slice(pair[0])).moments(), pairs)
@@ -93,8 +94,5 @@ def _others(held: Sequence[Moments]) -> tuple[list[Moments], Moments]:
 
 def in_threads(of: Callable[[Any], Answer], tasks: Sequence[Any]) -> list[Answer]:
     """`of` each task, some at once, with one BLAS thread each; answers in the order of the tasks."""
-    count = min(workers(), len(tasks))
-    if count < 2:
-        return [of(task) for task in tasks]
-    with one_blas_thread(), ThreadPoolExecutor(count) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(max(1, min(workers(), len(tasks)))) as pool:
         return list(pool.map(of, tasks))

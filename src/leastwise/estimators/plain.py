@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from leastwise.solve.solution import undecided
 
 SHARP = 1e-14  # gap asked for where bounds have to be met: what float64 can tell
 EXACT_CELLS, EXACT_COLUMNS = 100_000_000, 400  # of X, up to which digits that lack are found in integers
+ANSWERS = 20_000_000  # numbers of coefficients that are made at once
 FEW_DIGITS = 6.0  # of the coefficients, below which it is said
 
 
@@ -193,12 +195,11 @@ class Ridge(Growing):
 
     def _solve(self, moments: Moments, form: Form) -> Self:
         alphas = self._alphas(len(moments.targets))
-        coef = np.empty((len(alphas), len(moments.names)))
-        intercept = np.empty(len(alphas))
-        for alpha in np.unique(alphas):
-            its = alphas == alpha
-            answer = _ridge(moments, alpha, self.fit_intercept, self.positive)
-            coef[its], intercept[its] = answer[0][its], answer[1][its]
+        coef, intercept = np.empty((len(alphas), len(moments.names))), np.empty(len(alphas))
+        for some in _at_once(np.unique(alphas)[::-1], coef.size):
+            all_coef, all_intercept = _ridge(moments, some, self.fit_intercept, self.positive)
+            place, target = np.nonzero(some[:, None] == alphas)
+            coef[target], intercept[target] = all_coef[place, target], all_intercept[place, target]
         self._keep_moments(moments, form)
         self.solver_, self.n_iter_ = self.solver, None
         return self._keep(form, coef, intercept)
@@ -213,12 +214,19 @@ class Ridge(Growing):
         return np.broadcast_to(alphas, (k,))
 
 
-def _ridge(moments: Moments, alpha: float, intercept: bool, positive: bool) -> tuple[Array, Array]:
-    """coef (k, p) and intercept (k,) for one alpha."""
-    if alpha == 0 and not positive:
+def _at_once(alphas: Array, size: int) -> Iterator[Array]:
+    """Alphas, largest first, as many at once as answers of `size` numbers fit into memory; 0 on its own."""
+    step, some = max(1, ANSWERS // size), alphas[alphas > 0]
+    yield from (some[first : first + step] for first in range(0, len(some), step))
+    yield from (alphas[-1:] for _ in range(len(alphas) - len(some)))
+
+
+def _ridge(moments: Moments, alphas: Array, intercept: bool, positive: bool) -> tuple[Array, Array]:
+    """coef (A, k, p) and intercept (A, k) for alphas (A,), largest first."""
+    if alphas[-1] == 0 and not positive:
         found = _shortest(moments, intercept, root=False)
-        return found.coef, found.intercept
+        return found.coef[None], found.intercept[None]
     shrinkage = Shrinkage(lower=np.zeros(len(moments.names)) if positive else None)
-    l2 = np.array([alpha / (2 * moments.weight)])
-    path = solve_path(moments, np.zeros(1), l2, shrinkage=shrinkage, intercept=intercept, tol=SHARP)
-    return path.coef[0], path.intercept[0]
+    l2 = alphas / (2 * moments.weight)
+    path = solve_path(moments, np.zeros_like(l2), l2, shrinkage=shrinkage, intercept=intercept, tol=SHARP)
+    return path.coef, path.intercept

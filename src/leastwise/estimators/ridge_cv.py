@@ -84,6 +84,8 @@ class RidgeCV(Linear):
         where = routed(self, params, sample_weight)
         alphas = self._checked_alphas()
         sample = self._sample(X, y, sample_weight)
+        if where.scorer.score.get("sample_weight") is not None:
+            where.scorer.score["sample_weight"] = sample.w  # one for each row, also where one number came
         if self.cv is None:
             return self._leave_one_out(sample, alphas, where.scorer.score)
         return self._by_folds(sample, alphas, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from sklearn.model_selection import check_cv
@@ -19,19 +20,7 @@ def routed(owner: Any, params: dict[str, Any], sample_weight: Any) -> Any:
     if _routing_enabled():
         return process_routing(owner, "fit", **params, **weight)
     _raise_for_params(params, owner, "fit", allow=["groups"] if wants_groups(owner.cv) else None)
-    return Routed(params, weight)
-
-
-class Routed:
-    """Parameters for the splitter and for the scorer."""
-
-    def __init__(self, split: dict[str, Any], score: dict[str, Any]) -> None:
-        self.splitter, self.scorer = _Place(split=split), _Place(score=score)
-
-
-class _Place:
-    def __init__(self, **methods: dict[str, Any]) -> None:
-        self.__dict__.update(methods)
+    return SimpleNamespace(splitter=SimpleNamespace(split=params), scorer=SimpleNamespace(score=weight))
 
 
 def wants_groups(cv: Any) -> bool:

@@ -30,7 +30,10 @@ from numba import njit
 
 LARGE = 150  # coordinates from which LAPACK's Cholesky is faster than ours
 SETTLE = 3  # rounds before a direct step is thought of
-PRICE, PER_ROUND = 3, 12  # rounds that a direct step costs: 3 + m / 12
+SMALL_SHARE, LARGE_SHARE = (
+    12,
+    60,
+)  # a direct step of m coordinates costs as much as m / 12 rounds, or m / 60
 HOPELESS = 1e-11  # of its diagonal: a pivot below is a column that depends on others
 STILL = 1e-31  # of yy: a round that brings less moves by rounding alone
 TIGHT = 0.5  # share of the goal to which a working set is solved: the rest is for columns outside
@@ -119,39 +122,51 @@ def _round(Q, g, t, places, f1, f2, lo, hi, l1, l2):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _factor(A):
-    """Cholesky's factor of the lower triangle A (m, m); a dependent column has an infinite pivot.
+    """U (m, m), upper, with `U'U = A`, of whose lower triangle; a dependent column has an infinite pivot.
 
-    LAPACK where the matrix is large enough to gain by it, and regular.
+    LAPACK where the matrix is large enough to gain by it, and regular. (Its answer lies by columns: as
+    the transpose it lies by rows, which are what is read afterwards.)
     """
     m = len(A)
     if m > LARGE:
         try:
-            L = np.linalg.cholesky(A)
+            U = np.linalg.cholesky(A).T
             for a in range(m):
-                if not L[a, a] ** 2 > HOPELESS * A[a, a]:
+                if not U[a, a] ** 2 > HOPELESS * A[a, a]:
                     raise ValueError
-            return L
+            return U
         except Exception:
             pass
-    L = A.copy()
+    U = A.T.copy()
     for a in range(m):
-        for b in range(a):
-            L[a, b] = (L[a, b] - _dot(L[a, :b], L[b, :b])) / L[b, b]
-        left = A[a, a] - _dot(L[a, :a], L[a, :a])
-        L[a, a] = np.sqrt(left) if left > HOPELESS * A[a, a] else np.inf
-    return L
+        left = U[a, a]
+        U[a, a] = np.sqrt(left) if left > HOPELESS * A[a, a] else np.inf
+        for b in range(a + 1, m):
+            U[a, b] /= U[a, a]
+        for b in range(a + 1, m):
+            if U[a, b] != 0:
+                _take(U[b, b:], U[a, b:], U[a, b])
+    return U
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _back(L, d):
-    """`L^-T d` in the place of d; 0 for dependent columns."""
-    for a in range(len(d) - 1, -1, -1):
-        d[a] /= L[a, a]
-        _take(d[:a], L[a, :a], d[a])
+def _forward(U, d):
+    """`U'^-1 d` in the place of d; 0 for dependent columns."""
+    for a in range(len(d)):
+        d[a] /= U[a, a]
+        _take(d[a + 1 :], U[a, a + 1 : len(d)], d[a])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _along(A, L, slope):
+def _back(U, d):
+    """`U^-1 d` in the place of d; 0 for dependent columns."""
+    m = len(d)
+    for a in range(m - 1, -1, -1):
+        d[a] = (d[a] - _dot(U[a, a + 1 : m], d[a + 1 :])) / U[a, a]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _along(A, U, slope):
     """A direction (m,) that changes next to nothing but the penalty, and how far down it goes on.
 
     Of the first dependent column, 1, and of those before it, what takes its place; no direction, 0, where
@@ -160,11 +175,12 @@ def _along(A, L, slope):
     m = len(A)
     z = np.zeros(m)
     for a in range(m):
-        if L[a, a] == np.inf:
+        if U[a, a] == np.inf:
+            left = A[a, a]
             for b in range(a):
-                z[b] = -L[a, b]
-            left = A[a, a] - _dot(L[a, :a], L[a, :a])
-            _back(L[:a, :a], z[:a])
+                z[b] = -U[b, a]
+                left -= U[b, a] ** 2
+            _back(U, z[:a])
             z[a] = 1.0
             fall = _dot(z, slope)
             if fall < 0:
@@ -224,9 +240,9 @@ def _direct(Q, g, t, places, f1, f2, lo, hi, l1, l2):
     """
     m = len(places)
     H = _curved(Q, places, f2, l2)
-    L = _factor(H)
+    U = _factor(H)
     slope = _slope(g, t, places, f1, f2, l1, l2)
-    z, far = _along(H, L, slope)
+    z, far = _along(H, U, slope)
     if far > 0:  # columns that depend on one another: what only the penalty holds goes first
         first = _reach(t, z, places, lo, hi, far)
         if 0 < first < np.inf:
@@ -241,9 +257,8 @@ def _direct(Q, g, t, places, f1, f2, lo, hi, l1, l2):
                     t[i] = to
             return False
     d = slope.copy()
-    for a in range(m):
-        d[a] = (d[a] - _dot(L[a, :a], d[:a])) / L[a, a]
-    _back(L, d)
+    _forward(U, d)
+    _back(U, d)
     promise = _dot(d, slope)
     length = _reach(t, d, places, lo, hi, 1.0)
     drop, best = np.zeros(len(g)), -(length - length * length / 2) * promise
@@ -324,7 +339,8 @@ def descend(Q, g, t, q, yy, f1, f2, lo, hi, l1, l2, goal, most):
             if gap <= enough or moved <= least:
                 break
             settled += 1
-            if settled >= SETTLE and _far(gap, before, enough) > PRICE + len(places) / PER_ROUND:
+            price = SETTLE + len(places) / (SMALL_SHARE if len(places) <= LARGE else LARGE_SHARE)
+            if settled >= SETTLE and _far(gap, before, enough) > price:
                 places = _free(g, t, f1, f2, lo, hi, l1, l2)
                 if _direct(Q, g, t, places, f1, f2, lo, hi, l1, l2):
                     break

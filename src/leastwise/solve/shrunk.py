@@ -116,7 +116,8 @@ def _inverse(e: Array, l2: Array) -> Array:
 def _gap(problem: Penalised, l2: Array, t: Array, least: float) -> Array:
     """What the objective is above its least value at most (A, k): `m' D^-1 m / (4 l2)`.
 
-    With `m = q - (Q + 2 l2 D) t` it is `m' (Q + 2 l2 D)^-1 m / 2` above. Without a penalty by the `least` eigenvalue.
+    With `m = q - (Q + 2 l2 D) t` it is `m' (Q + 2 l2 D)^-1 m / 2` above. Without a penalty by the `least`
+    eigenvalue.
     """
     m = _missing(problem, l2, t) / np.sqrt(problem.f2)[:, None]
     floor = 2 * l2 + np.where(l2 == 0, least, 0.0)
