@@ -30,6 +30,7 @@ MODULES = (
     "test_sparse_coordinate_descent.py",
 )
 EXCLUDED = Path(__file__).with_name("excluded.txt")
+FAILING = Path(__file__).with_name("failing.txt")
 
 # scikit-learn's test modules import these, and these import the seven names: theirs must stay theirs.
 BEFORE = ("sklearn.utils.estimator_checks", "sklearn.utils._test_common.instance_generator")
@@ -74,7 +75,7 @@ def classes(of: str) -> dict[str, type]:
 
 
 def patterns(text: str) -> dict[str, str]:
-    """Pattern -> reason, from the lines of excluded.txt. Raises UsageError where a reason is missing.
+    """Pattern -> reason, from the lines of a list. Raises UsageError where a reason is missing.
 
     >>> patterns("# a remark\\ntest_ridge.py::test_n_iter  # counts steps")
     {'test_ridge.py::test_n_iter': 'counts steps'}
@@ -83,7 +84,7 @@ def patterns(text: str) -> dict[str, str]:
     for line in text.splitlines():
         pattern, _, reason = (part.strip() for part in line.partition("#"))
         if pattern and not reason:
-            raise pytest.UsageError(f"excluded.txt: {pattern} has no reason. Write one behind a #.")
+            raise pytest.UsageError(f"{pattern} is listed without a reason. Write one behind a #.")
         if pattern:
             found[pattern] = reason
     return found
@@ -125,8 +126,10 @@ def noting(fit: Callable[..., Any], fitted: list[str], name: str) -> Callable[..
 class Conformance:
     """Puts the classes in, watches each test, counts in the end."""
 
-    def __init__(self, stand_ins: dict[str, type], excluded: dict[str, str]) -> None:
-        self.stand_ins, self.excluded = stand_ins, excluded
+    def __init__(
+        self, stand_ins: dict[str, type], excluded: dict[str, str], failing: dict[str, str]
+    ) -> None:
+        self.stand_ins, self.excluded, self.failing = stand_ins, excluded, failing
         self.fitted: list[str] = []  # by the test that is running
         self.tried: dict[str, Tried] = {}
         own = {name: one.fit for name, one in stand_ins.items()}  # all, before a parent's is replaced
@@ -183,16 +186,34 @@ class Conformance:
         terminalreporter.section("conformance")
         for line in summary(list(self.tried.values()), self.excluded):
             terminalreporter.write_line(line)
+        for test, (known, _) in self.surprises().items():
+            what = "is listed in failing.txt and passes: take it out" if known else "fails"
+            terminalreporter.write_line(f"surprise: {test} {what}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """All that fails is known, and all that is known fails: then there is nothing new."""
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and not self.surprises():
+            session.exitstatus = pytest.ExitCode.OK
+        elif exitstatus == pytest.ExitCode.OK and self.surprises():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def surprises(self) -> dict[str, tuple[bool, bool]]:
+        """Tests of which failing.txt does not say what became of them: whether it lists them, and whether
+        they failed."""
+        judged = [one for one in self.tried.values() if not one.pattern]
+        found = {one.test: (one.test in self.failing, one.outcome == "failed") for one in judged}
+        return {test: (known, failed) for test, (known, failed) in found.items() if known != failed}
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     for module in BEFORE:
         importlib.import_module(module)
-    known = patterns(EXCLUDED.read_text(encoding="utf-8"))
-    config.pluginmanager.register(
-        Conformance(classes(os.environ.get("CONFORMANCE_OF", "leastwise")), known)
-    )
+    of = os.environ.get("CONFORMANCE_OF", "leastwise")
+    excluded, failing = (patterns(path.read_text(encoding="utf-8")) for path in (EXCLUDED, FAILING))
+    plugin = Conformance(classes(of), excluded, failing if of == "leastwise" else {})
+    config.pluginmanager.register(plugin)
 
 
 # ---- the counting ----

@@ -3,8 +3,8 @@
     python -m tests.conformance.run                          # further words go to pytest: -n 2 -k gcv
     CONFORMANCE_OF=sklearn python -m tests.conformance.run   # the same on scikit-learn's own classes
 
-The exit status is 1 where a test fails that excluded.txt does not name, or where a check of an estimator
-fails that scikit-learn's own class of that name passes.
+The exit status is 1 where a test fails that neither excluded.txt nor failing.txt names, where one of the
+latter passes, or where a check of an estimator fails that scikit-learn's own class of that name passes.
 """
 
 from __future__ import annotations

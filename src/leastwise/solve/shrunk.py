@@ -12,7 +12,8 @@ Eigenvalues have an error of EPS times the largest: in columns whose units are f
 have no digit left. So what is found is put back into the equations; where one step of refinement by the
 same decomposition does not settle them, Cholesky is tried, which no units disturb. What is left of the
 equations bounds how far the objective is above its least value, and is told.
-Cost: about 9 p^3, and p^2 for an alpha; p^3 / 3 for an alpha that Cholesky has to answer.
+Cost: about 9 p^3, and p^2 for an alpha; p^3 / 3 for an alpha that Cholesky answers, which goes first where
+they are few.
 Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 3.4.1 and 18.3.5.
 """
 
@@ -23,6 +24,7 @@ import numpy as np
 from leastwise.numerics import EPS, Array, each
 from leastwise.solve.penalised import Penalised
 
+FEW = 4  # penalties that are solved one by one
 SETTLED = 1e-15  # of yy: what the objective may be above its least value
 
 
@@ -49,6 +51,10 @@ def shrunk(problem: Penalised, l2: Array) -> Answer:
     k = len(problem.yy)
     if not len(problem.columns):
         return np.zeros((len(l2), 0, k)), np.zeros((len(l2), k))
+    if len(l2) <= FEW and (l2 > 0).all():  # p^3 / 3 each is less than an eigendecomposition
+        found = [_by_cholesky(problem, one) for one in l2[:, None]]
+        if all(one is not None and (one[1] <= SETTLED * problem.yy).all() for one in found):
+            return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))  # type: ignore
     e, V = eigen(problem)
     t, gap = (_by_rows if problem.by_rows else _by_products)(problem, l2, e, V)
     for a in np.flatnonzero((gap > SETTLED * problem.yy).any(axis=1) & (l2 > 0)):
