@@ -263,6 +263,16 @@ def test_the_path_tells_gap_degrees_of_freedom_loss_and_criteria():
     assert lw.fit((X, y)).path is None
 
 
+@pytest.mark.parametrize("name", ["lasso", "both", "elastic net"])
+def test_the_path_of_a_penalty_in_numbers_begins_where_all_is_0_and_leads_to_it(name):
+    X, y = rows()
+    path = lw.fit((X, y), penalty=PENALTIES[name]).path
+    assert not path.coef[0].any()
+    assert path.coef[1].any()
+    l1, l2 = PENALTIES[name].l1, PENALTIES[name].l2
+    np.testing.assert_allclose(path.l2, path.l1 * l2 / l1)
+
+
 def test_aic_of_a_ridge_fit_counts_its_effective_parameters():
     X, y = rows()
     fit = lw.fit((X, y), penalty=lw.L2(0.5))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import Lasso, LinearRegression, enet_path
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import leastwise as lw
 from leastwise.rows import open_rows
@@ -123,3 +124,50 @@ def test_a_fasta_with_targets_in_its_headers_is_fitted(shared):
     assert fit.tally.used == 100
     assert fit.names[0] == "length"
     assert fit.validation.plan.by == "group"
+
+
+# ---- penalties ----
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.5], ids=["lasso", "elastic net"])
+def test_the_path_of_riboflavin_lies_on_scikit_learns(shared, ratio):
+    with np.load(shared / "riboflavin/riboflavin.npz") as data:
+        X, y = data["X"], data["y"]  # (71, 4088)
+    # scikit-learn's l1_ratio halves the square: ours that leads through the same points
+    path = lw.fit((X, y), penalty=lw.elastic_net("cv", ratio / (ratio + (1 - ratio) / 2))).path
+    alphas = path.l1[::5] / ratio
+    _, theirs, _ = enet_path(
+        X - X.mean(axis=0), y - y.mean(), l1_ratio=ratio, alphas=alphas, tol=1e-7, max_iter=100_000
+    )
+    fitted = path.coef[::5, 0] @ (X - X.mean(axis=0)).T
+    np.testing.assert_allclose(fitted, theirs.T @ (X - X.mean(axis=0)).T, atol=1e-3 * y.std())  # the root of their gap
+    assert path.converged.all()
+    assert path.nonzero[-1, 0] > 30
+
+
+def test_the_lasso_of_ames_by_neighbourhood_errs_as_scikit_learns_pipeline_on_the_same_folds(shared):
+    fit = lw.fit(
+        shared / "ames_housing/ames.csv.gz",
+        "price",
+        missing="mean",
+        group="Neighborhood",
+        drop=["rownames", "Order", "PID"],
+        categorical=["MS.SubClass"],
+        penalty=lw.L1("1se"),
+        standardize=True,
+        alphas=[20_000.0, 5_000.0, 1_000.0, 300.0],
+    )
+    X, y, fold = as_numbers(fit)
+    assert fit.validation.plan.groups == 28
+    for a, alpha in enumerate(fit.choice.alphas):
+        for f in range(5):
+            model = make_pipeline(
+                SimpleImputer(), StandardScaler(), Lasso(alpha, tol=1e-6, max_iter=20_000)
+            )
+            model.fit(X[fold != f], y[fold != f])
+            error = np.mean((y[fold == f] - model.predict(X[fold == f])) ** 2)
+            assert fit.choice.mse[a, f, 0] == pytest.approx(error, rel=1e-3)
+    chosen, best = fit.choice.chosen, fit.choice.best
+    assert fit.choice.alphas[chosen] >= fit.choice.alphas[best]
+    assert (fit.choice.error[:chosen] > fit.choice.error[best] + fit.choice.spread[best]).all()
+    assert len(fit.validation.alpha) == 5

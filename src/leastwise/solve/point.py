@@ -23,7 +23,7 @@ from leastwise.solve.lazy import Working
 from leastwise.solve.paths import Path, path_of
 from leastwise.solve.penalised import Penalised
 
-NEXT = 0.7  # a step towards a penalty
+NEXT, MOST_STEPS = 0.7, 100  # a step towards a penalty, and how many at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +49,17 @@ class Point:
 
 def approached(problem: Penalised, l1: float, l2: float, tol: float, most: int) -> Point:
     """The answer to a gap of `tol` (a share of the objective at b = 0), with `most` rounds for a step."""
-    count = 1
-    if problem.by_rows and 0 < l1 < problem.largest:
-        count = int(np.ceil(np.log(problem.largest / l1) / -np.log(NEXT)))
-    times = NEXT ** -np.arange(count - 1, -1, -1.0)
+    times = towards(problem, l1)
     with one_blas_thread():
         return Point.last(path_of(problem, times * l1, times * l2, tol, most))
+
+
+def towards(problem: Penalised, l1: float) -> Array:
+    """Multiples (m,) of a penalty by which it is approached, the last of them 1."""
+    count = 1
+    if problem.by_rows and 0 < l1 < problem.largest:
+        count = min(int(np.ceil(np.log(problem.largest / l1) / -np.log(NEXT))), MOST_STEPS)
+    return np.asarray(NEXT ** -np.arange(count - 1, -1, -1.0))
 
 
 def resumed(problem: Penalised, l1: float, l2: float, start: Array, goal: float, most: int) -> Point:

@@ -15,13 +15,13 @@ from leastwise.penalties import Penalty
 from leastwise.solve.centred import Centred
 from leastwise.solve.paths import MOST_ROUNDS, TOLERANCE, Path, path_of
 from leastwise.solve.penalised import Penalised, Shrinkage
+from leastwise.solve.point import towards
 from leastwise.solve.primal import digits_of
 from leastwise.solve.solution import Solution
 
 ALPHAS = 100
 REACH = 1e-3, 1e-2  # least alpha over the largest, where rows are more than columns, and else
 RIDGE = 1e3, 1e-8  # the same for ridge, of the mean eigenvalue: from all shrunk to none
-NEXT = 0.7  # an alpha that is asked for alone is approached by steps of this factor
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Regularised:
         """The alphas (A,) of a path, largest first."""
         if not isinstance(self.alphas, int):
             return np.array(sorted(self.alphas, reverse=True), np.float64)
-        one, two = self.penalty.share if self.penalty.rule else (self.penalty.l1, self.penalty.l2)
+        one, two = self._share
         if one > 0:
             p = len(problem.columns)
             top = max((problem.largest - self.penalty.l1 * bool(self.penalty.rule)) / one, 0.0)
@@ -60,20 +60,17 @@ class Regularised:
 
     def path(self, problem: Penalised, alphas: Array) -> Path:
         """The fits for alphas (A,), largest first."""
-        share = self.penalty if self.penalty.rule else Penalty(rule="cv", share=self._share)
+        fixed = self.penalty if self.penalty.rule else Penalty(rule="cv", share=self._share)
         with one_blas_thread():
-            return path_of(problem, *share.along(alphas), self.tol, MOST_ROUNDS)
+            return path_of(problem, *fixed.along(alphas), self.tol, MOST_ROUNDS)
 
     @property
     def _share(self) -> tuple[float, float]:
-        """l1 and l2 as shares of alpha, their sum, so that a path leads to the penalty in numbers."""
+        """l1 and l2 as shares of alpha: in numbers, of their sum, so that the path leads to them."""
+        if self.penalty.rule:
+            return self.penalty.share
         total = self.penalty.l1 + self.penalty.l2
         return (self.penalty.l1 / total, self.penalty.l2 / total) if total else (0.0, 1.0)
-
-    @property
-    def alpha(self) -> float:
-        """The penalty in numbers as one alpha along its path."""
-        return self.penalty.l1 + self.penalty.l2
 
     def solve(self, moments: Moments, alpha: float | None = None, *, digits: bool = True) -> Solution:
         """The solution for one alpha (or the penalty in numbers).
@@ -81,22 +78,13 @@ class Regularised:
         `digits`: whether what can be said of condition and digits is to be found: m^3 for m active columns.
         """
         problem = self.problem(moments)
-        alpha = self.alpha if alpha is None else alpha
-        path = self.path(problem, self._approach(problem, alpha))
-        penalty = self.penalty.at(alpha) if self.penalty.rule else self.penalty
+        penalty = self.penalty.at(alpha) if self.penalty.rule and alpha is not None else self.penalty
+        times = towards(problem, penalty.l1)
+        with one_blas_thread():
+            path = path_of(problem, times * penalty.l1, times * penalty.l2, self.tol, MOST_ROUNDS)
         k = len(problem.yy)
         trusted = [_trusted(problem, path, penalty, t) for t in range(k)] if digits else [UNASKED] * k
         return _solution(problem, path, penalty, moments.exact, trusted)
-
-    def _approach(self, problem: Penalised, alpha: float) -> Array:
-        """Alphas down to the one that is asked for: a cold start close to it takes longer."""
-        one = self.penalty.share[0] if self.penalty.rule else self._share[0]
-        if one == 0 or alpha == 0:
-            return np.array([alpha])
-        steps = np.log(max(problem.largest / one / alpha, 1.0)) / -np.log(NEXT)
-        count = int(min(np.ceil(steps), ALPHAS)) if np.isfinite(steps) else ALPHAS
-        top = max(min(problem.largest / one, alpha / NEXT**ALPHAS), alpha)
-        return np.append(np.geomspace(top, alpha, count + 1)[:-1], alpha) if count else np.array([alpha])
 
 
 def checked_alphas(alphas: Any) -> int | tuple[float, ...]:
