@@ -93,8 +93,9 @@ def test_nested_scores_with_gaps_weights_and_units_are_those_of_refits_on_rows(
     part, alphas = parts_of(fit), np.array(ALPHAS)
     for f, split in enumerate(fit.validation.plan.splits):
         inner, weight = [], []
-        for s in split.inner:
-            train, test = np.isin(part, s.train), np.isin(part, s.held)
+        for held in split.others:  # each by the others of them, and by what is only trained on
+            test = np.isin(part, held)
+            train = np.isin(part, split.train) & ~test
             assert not (train & np.isin(part, split.held)).any()
             inner.append([error_of(X, y, w, train, test, a, kind, standardize) for a in alphas])
             weight.append(w[test].sum())
@@ -189,7 +190,6 @@ def test_weights_of_every_kind_also_zero_choose_and_score_as_repetitions_do(pena
     np.testing.assert_allclose(one.validation.mae, other.validation.mae, rtol=1e-6)
 
 
-@broken("the least alpha of a path counts rows, not frequencies")
 def test_frequency_weights_reach_as_far_down_the_path_as_repetitions_do():
     X, y = rows(12, 15)
     frame = pd.DataFrame(X).add_prefix("x").assign(y=y, w=3, g=np.arange(12) % 4)
@@ -200,7 +200,6 @@ def test_frequency_weights_reach_as_far_down_the_path_as_repetitions_do():
     np.testing.assert_allclose(one.choice.alphas, other.choice.alphas, rtol=1e-10)
 
 
-@broken("Path counts rows, not frequencies, so its criteria and those of glance() differ")
 def test_criteria_of_the_path_under_frequency_weights_are_those_of_repetitions():
     frame, often = repeated()
     how = {"penalty": lw.L2("cv"), "alphas": 20}
@@ -214,7 +213,6 @@ def test_the_criteria_of_the_path_are_those_of_the_fit_where_it_was_chosen():
     assert fit.path.aic[fit.choice.chosen, 0] == pytest.approx(fit.facts["solution"]["aic"], rel=1e-9)
 
 
-@broken("inference.ridge counts rows, not frequencies")
 def test_the_spread_of_ridge_under_frequency_weights_is_that_of_repetitions():
     frame, often = repeated()
     one = lw.fit(frame, "y", drop="g", weight="w", weight_kind="frequency", penalty=lw.L2(0.1))
@@ -225,7 +223,6 @@ def test_the_spread_of_ridge_under_frequency_weights_is_that_of_repetitions():
 # ---- one standard error ----
 
 
-@broken("the spread is divided by the folds of all dealings, as if each had brought new rows")
 def test_dealing_the_same_rows_again_does_not_shrink_the_standard_error_towards_nothing():
     data = rows(60, 8, 3)
     spread = [
@@ -258,14 +255,15 @@ def test_leave_one_out_of_ridge_with_weights_alike_is_what_refits_give(shape, in
     assert fit.validation.mse[0] == pytest.approx(error, rel=1e-9)
 
 
-@broken("the penalty of the others is taken at the mean weight, not at the weight of the row left out")
 @pytest.mark.parametrize("intercept", [True, False])
-def test_leave_one_out_of_ridge_with_weights_that_differ_is_what_refits_give(intercept):
+def test_leave_one_out_of_ridge_with_weights_that_differ_is_no_score_and_says_why(intercept):
     X, y = rows(30)
     w = np.random.default_rng(1).lognormal(0, 2, 30)
     frame = pd.DataFrame(X).add_prefix("x").assign(y=y, w=w)
-    fit = lw.fit(frame, "y", weight="w", penalty=lw.L2(0.5), folds="leave-one-out", intercept=intercept)
-    assert fit.validation.mse[0] == pytest.approx(alone(X, y, w, 0.5, intercept), rel=1e-6)
+    how = {"weight": "w", "folds": "leave-one-out", "intercept": intercept}
+    assert "different weights" in lw.fit(frame, "y", penalty=lw.L2(0.5), **how).validation.reason
+    with pytest.raises(UsageError, match="different weights"):
+        lw.fit(frame, "y", penalty=lw.L2("cv"), **how)
 
 
 def test_leave_one_out_leaves_rows_of_weight_0_out_of_account():
@@ -289,13 +287,11 @@ def test_a_row_that_alone_decides_is_told_for_least_squares_and_scored_for_ridge
 
 
 @pytest.mark.parametrize("penalty", [None, lw.L2(0.1)], ids=["least squares", "ridge"])
-@broken("of one fold `n` is told as a number, not as a list, and the page takes its first")
 def test_a_fit_scored_by_leave_one_out_has_a_report(penalty):
     fit = lw.fit(rows(), folds="leave-one-out", penalty=penalty)
     assert "leave-one-out" in page(fit.facts, created="today")
 
 
-@broken("'by held-out folds' is printed, and no fold was held out")
 def test_a_penalty_chosen_by_leave_one_out_is_said_to_be():
     text = lw.fit(rows(), penalty=lw.L2("cv"), folds="leave-one-out").summary()
     assert "by held-out folds" not in text
@@ -304,7 +300,6 @@ def test_a_penalty_chosen_by_leave_one_out_is_said_to_be():
 # ---- few rows, again and again ----
 
 
-@broken("few rows are dealt to 8 parts a fold whatever their number, so that folds come out empty")
 @pytest.mark.parametrize(("n", "k"), [(20, 10), (30, 10), (12, 12)])
 def test_folds_that_can_be_dealt_once_can_be_dealt_again(n, k):
     lw.fit(rows(n, 2), folds=k, penalty=lw.L2(0.1))
@@ -336,7 +331,6 @@ def test_a_choice_by_one_predefined_fold_is_refused():
         lw.fit(frame, "y", drop="g", group="part", folds="predefined", penalty=lw.L2("cv"))
 
 
-@broken("of one fold `n` and `left_out` are told as numbers, not as lists, and the sum of one is taken")
 @pytest.mark.parametrize("penalty", [None, lw.L2(0.1)], ids=["least squares", "ridge"])
 def test_a_score_on_one_predefined_test_set_can_be_told_and_reported(penalty):
     frame = table().assign(part=np.tile(["train", "test", "test"], 20))
@@ -346,7 +340,6 @@ def test_a_score_on_one_predefined_test_set_can_be_told_and_reported(penalty):
     page(fit.facts, created="today")
 
 
-@broken("rows that are never held out are not mentioned, and groups and seed are, which had no part")
 def test_how_predefined_folds_were_dealt_is_said_as_it_was():
     frame = table().assign(part=lambda d: np.arange(60) % 4 - 1)
     text = lw.fit(frame, "y", drop="g", group="part", folds="predefined").summary()
@@ -364,7 +357,6 @@ ODD = {
 }
 
 
-@broken("bounds, factors and repeats are kept as they came, and JSON refuses numpy's numbers and infinity")
 @pytest.mark.parametrize("case", ODD)
 def test_whatever_number_is_accepted_can_be_told_as_json_and_saved(case, tmp_path):
     fit = lw.fit(rows(), penalty=lw.L1(0.1), **ODD[case])
@@ -372,7 +364,6 @@ def test_whatever_number_is_accepted_can_be_told_as_json_and_saved(case, tmp_pat
     lw.save(fit, tmp_path / "m.safetensors")
 
 
-@broken("Options keeps the caller's dictionary")
 def test_a_dictionary_that_changes_after_the_fit_does_not_change_the_fit():
     factors = {"x0": 0.0}
     fit = lw.fit(rows(), penalty=lw.L1("cv"), factors=factors)
@@ -380,7 +371,6 @@ def test_a_dictionary_that_changes_after_the_fit_does_not_change_the_fit():
     assert fit.options.factors == {"x0": 0.0}
 
 
-@broken("bounds come back as lists")
 def test_options_come_back_equal_from_a_file(tmp_path):
     fit = lw.fit(rows(), bounds={"x0": (0, None)})
     lw.save(fit, tmp_path / "m.safetensors")
@@ -405,7 +395,6 @@ def test_a_choice_by_folds_of_every_kind_comes_back_from_its_file(way, tmp_path)
 # ---- what is said ----
 
 
-@broken("the ends of a path that was given are spoken of as if it reached from all to nothing")
 @pytest.mark.parametrize("alphas", [[0.1, 0.05, 0.02], [0.1, 0.1]], ids=["too small", "one value twice"])
 def test_a_model_that_predicts_is_not_said_to_be_without_help(alphas):
     rng = np.random.default_rng(0)
@@ -425,18 +414,16 @@ def test_a_solution_that_is_one_of_many_is_not_given_fourteen_digits():
     assert "14 digits" not in fit.summary()
 
 
-@broken("deviations are about 0 where there is no intercept; StandardScaler's are about the mean")
 def test_the_call_that_is_told_for_standardised_columns_through_the_origin_is_the_same():
     X, y = rows()
     X = X + 5
     fit = lw.fit((X, y), penalty=lw.L1(0.1), standardize=True, intercept=False)
-    assert "StandardScaler()" in fit.facts["scikit_learn"]
-    Z, sd = (X - X.mean(axis=0)) / X.std(axis=0), X.std(axis=0)
-    peer = Lasso(0.1, fit_intercept=False, tol=1e-12).fit(Z, y)
+    assert "StandardScaler(with_mean=False)" in fit.facts["scikit_learn"]
+    sd = X.std(axis=0)
+    peer = Lasso(0.1, fit_intercept=False, tol=1e-12).fit(X / sd, y)
     np.testing.assert_allclose(fit.coef, peer.coef_ / sd, atol=1e-4)
 
 
-@broken("'Fit with more rows or fewer columns' is added to every reason")
 @pytest.mark.parametrize("what", ["interval", "diagnostics"])
 def test_what_a_penalty_makes_impossible_is_not_said_to_need_more_rows(what):
     fit = lw.fit(rows(), penalty=lw.L2(0.1))
@@ -445,27 +432,23 @@ def test_what_a_penalty_makes_impossible_is_not_said_to_need_more_rows(what):
     assert "more rows" not in str(told.value)
 
 
-@broken("the root of a penalised fit is None, and its condition indices an empty array")
 def test_condition_indices_of_a_penalised_fit_are_refused_rather_than_empty():
     fit = lw.fit(rows(), penalty=lw.L2(0.1))
     with pytest.raises(UsageError, match="penalty"):
         fit.condition_indices()
 
 
-@broken("the parts are told in the place of the folds: 56 for 7")
 def test_more_folds_than_groups_dealt_again_are_told_in_the_number_that_was_asked_for():
     with pytest.raises(UsageError, match=r"^7 folds"):
         lw.fit(table(), "y", group="g", folds=7, repeats=3)
 
 
-@broken("'made without folds' is said of moments that nobody made")
 def test_a_choice_without_folds_is_not_blamed_on_moments():
     with pytest.raises(UsageError) as told:
         lw.fit(rows(), penalty=lw.L1("cv"), folds=0)
     assert "moments" not in str(told.value)
 
 
-@broken("a key that is no text ends in difflib")
 @pytest.mark.parametrize("what", ["factors", "bounds"])
 def test_a_column_named_by_its_number_is_refused_with_its_name(what):
     value = {"factors": {0: 0}, "bounds": {0: (0, 1)}}[what]
@@ -473,7 +456,6 @@ def test_a_column_named_by_its_number_is_refused_with_its_name(what):
         lw.fit(rows(), penalty=lw.L1(0.1), **{what: value})
 
 
-@broken("the page knows nothing of penalties")
 def test_the_report_of_a_penalised_fit_names_the_penalty_and_how_it_was_chosen():
     fit = lw.fit(rows(), penalty=lw.L1("1se"))
     text = page(fit.facts, created="today")
@@ -481,19 +463,18 @@ def test_the_report_of_a_penalised_fit_names_the_penalty_and_how_it_was_chosen()
     assert "1se" in text
 
 
-@broken("the page advises --interval whatever the fit")
 def test_the_report_advises_no_intervals_where_they_are_refused():
-    assert "interval" not in page(lw.fit(rows(), penalty=lw.L2(0.1)).facts, created="today")
+    text = page(lw.fit(rows(), penalty=lw.L2(0.1)).facts, created="today")
+    assert "--interval" not in text
+    assert "interval=" not in text
 
 
-@broken("the note is of the least error, and 1se took another alpha")
 def test_a_note_about_the_least_error_is_not_told_of_a_penalty_that_1se_chose_otherwise():
     fit = lw.fit(rows(), penalty=lw.L1("1se"))
     assert fit.choice.alpha > 100 * fit.choice.alphas[fit.choice.best]
     assert not any("hardly any penalty" in note for note in fit.notes)
 
 
-@broken("the last name in the dictionary wins")
 def test_the_factor_of_one_level_holds_beside_that_of_its_column_in_any_order():
     frame = table().assign(t=np.tile(list("abc"), 20))
     one, other = (
@@ -506,27 +487,21 @@ def test_the_factor_of_one_level_holds_beside_that_of_its_column_in_any_order():
 # ---- options that would be ignored in silence ----
 
 
-@broken("plan compares folds and seed alone")
 def test_repeats_that_moments_were_not_made_with_are_refused():
     with pytest.raises(UsageError):
         lw.fit(lw.condense(rows(), folds=5), repeats=7)
 
 
-@broken("the moments' folds are used all the same")
 def test_a_choice_from_moments_without_folds_is_refused_as_from_rows():
     with pytest.raises(UsageError):
         lw.fit(lw.condense(rows(), folds=5), penalty=lw.L2("cv"), folds=0)
 
 
-@broken("condense makes moments without folds, and says nothing")
 def test_leave_one_out_is_refused_where_moments_are_made():
     with pytest.raises(UsageError):
         lw.condense(rows(), folds="leave-one-out")
 
 
-@broken(
-    "the message names the way that was asked for as the way out, or a source that is at fault in nothing"
-)
 @pytest.mark.parametrize("way", ["predefined", "leave-one-group-out"])
 def test_folds_by_labels_are_refused_for_moments_with_what_can_be_done(way):
     with pytest.raises(UsageError) as told:
@@ -534,7 +509,6 @@ def test_folds_by_labels_are_refused_for_moments_with_what_can_be_done(way):
     assert "can be read again" not in str(told.value)
 
 
-@broken("cluster is about standard errors, of which a penalised fit has none")
 def test_clusters_named_beside_a_penalty_are_refused():
     with pytest.raises(UsageError):
         lw.fit(table(), "y", cluster="g", penalty=lw.L2(0.1))
@@ -554,19 +528,16 @@ def run(path, *words):
     return CliRunner().invoke(main, ["fit", str(path), "--target", "y", "--drop", "g", *map(str, words)])
 
 
-@broken("the page cannot be made, and the exception is not ours")
 def test_a_run_scored_by_leave_one_out_can_be_written(csv, tmp_path):
     found = run(csv, "--folds", "leave-one-out", "-o", tmp_path / "r")
     assert found.exit_code == 0
 
 
-@broken("infinity is accepted as a bound, and not as JSON")
 def test_a_bound_of_infinity_is_no_traceback(csv):
     found = run(csv, "--bounds", "x0:0..inf", "--json")
     assert found.exception is None or isinstance(found.exception, SystemExit)
 
 
-@broken("the last one wins (--powers refuses the same)")
 @pytest.mark.parametrize("words", [("--bounds", "x0:0..", "x0:..5"), ("--factor", "x0:1", "x0:0")])
 def test_a_column_given_twice_is_refused(csv, words):
     option, *values = words

@@ -140,7 +140,9 @@ def test_the_path_of_riboflavin_lies_on_scikit_learns(shared, ratio):
         X - X.mean(axis=0), y - y.mean(), l1_ratio=ratio, alphas=alphas, tol=1e-7, max_iter=100_000
     )
     fitted = path.coef[::5, 0] @ (X - X.mean(axis=0)).T
-    np.testing.assert_allclose(fitted, theirs.T @ (X - X.mean(axis=0)).T, atol=1e-3 * y.std())  # the root of their gap
+    np.testing.assert_allclose(
+        fitted, theirs.T @ (X - X.mean(axis=0)).T, atol=1e-3 * y.std()
+    )  # the root of their gap
     assert path.converged.all()
     assert path.nonzero[-1, 0] > 30
 

@@ -5,7 +5,7 @@ by solve/left_out.py. Both in closed form, and one more pass over the rows. Ever
 learned again without the row (means that fill gaps, deviations to standardise by) is refused.
 
 The penalty alpha stands beside 1/(2n) SSE, and without a row n is one less: what LeftOut, which holds
-the weight W fast, has to be given is alpha (n - 1) / n (of rows that weigh alike; of others their mean).
+the weight W fast, has to be given is alpha (n - 1) / n. (Rows of different weights would need one each.)
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from leastwise.robust import Pass, Seen
 from leastwise.rows import Rows, Slab
 from leastwise.solve.left_out import LeftOut
 from leastwise.solve.regularised import Regularised
-from leastwise.validation import Validation
+from leastwise.validation import NoValidation, Validation
 
+NOT_ALIKE = (
+    "rows of different weights leave another W each, and the penalty beside 1/(2W) SSE would be another"
+)
 CERTAIN = 1e-10  # 1 - h below which the row alone decides about its prediction
 
 
@@ -62,6 +65,8 @@ def choose_alone(rows: Rows, recipe: Recipe, moments: Moments, model: Regularise
     alphas = model.grid(problem)
     left = LeftOut(problem, model.penalty.along(alphas)[1] * (1 - 1 / moments.n))
     Y, w, guesses = _all(rows, recipe, left)
+    if not alike(w):
+        raise UsageError(f"folds='{ALONE}' cannot be had: {NOT_ALIKE}. Ask for a number of folds.")
     square = (Y[:, None] - guesses) ** 2  # (n, A, k)
     scale = np.where(problem.yy > 0, problem.yy, 1.0)
     each = (square / scale).mean(axis=2) if square.shape[2] > 1 else square[..., 0]  # (n, A)
@@ -71,7 +76,12 @@ def choose_alone(rows: Rows, recipe: Recipe, moments: Moments, model: Regularise
     return Choice(model.penalty.rule, alphas, mse, np.array([w.sum()]), scale, error, spread)
 
 
-def validate_alone(again: Pass, moments: Moments, model: Regularised | None) -> Validation:
+def alike(w: Array) -> bool:
+    """Whether rows weigh alike."""
+    return bool(np.ptp(w) <= 1e-12 * w.max())
+
+
+def validate_alone(again: Pass, moments: Moments, model: Regularised | None) -> Validation | NoValidation:
     """Scores of every row by the others' model, as one fold that holds them all."""
     s, p = again.solution, len(again.solution.names)
     if model is None:
@@ -80,6 +90,8 @@ def validate_alone(again: Pass, moments: Moments, model: Regularised | None) -> 
         left = LeftOut(model.problem(moments), np.array([s.penalty.l2 * (1 - 1 / s.n)]))
         Y, w, guesses = _all(again.rows, again.recipe, left)
         guess = guesses[:, 0]
+        if not alike(w):
+            return NoValidation(NOT_ALIKE)
     total, mean = w.sum(), moments.mean[p:]
     sse = w @ (Y - guess) ** 2
     alone = w @ ((Y - mean) / (1 - w / total)[:, None]) ** 2  # always the mean of the others

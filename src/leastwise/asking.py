@@ -80,10 +80,14 @@ def _bounds(context: click.Context, option: click.Parameter, values: tuple[str, 
 
 
 def _pairs(values: tuple[str, ...], like: str) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
     for value in values:
         name, colon, rest = value.rpartition(":")
         if not colon or not name:
             raise click.BadParameter(f"'{value}' is no COL:VALUE, as in {like}.")
+        if name in seen:
+            raise click.BadParameter(f"'{name}' was given twice. Give each column once, as in {like}.")
+        seen.add(name)
         yield name, rest
 
 

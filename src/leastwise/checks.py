@@ -21,6 +21,12 @@ MOST_COLUMNS = 2_000  # of exact moments: ten matrices of integers, and p^3 prod
 def standard_errors(rows: Rows, recipe: Recipe, options: Options) -> None:
     """Standard errors that cannot be had are refused before the rows are read."""
     kind, by = options.se, recipe.cluster
+    if by is not None and options.shrinks:
+        raise UsageError(
+            f"cluster='{by}' is for standard errors, and a penalty or bounds leave none. Leave it out; "
+            "rows that "
+            "belong together in folds are named with group=."
+        )
     if by is not None and rows.is_text and recipe.reads.get(by) == "number":
         raise ColumnError(cluster_is_number(by))
     if kind is None:
@@ -151,4 +157,11 @@ def plan(plan: FoldPlan | None, chosen: Options) -> None:
         raise UsageError(
             f"These moments were made with folds={made[0]} and seed={made[1]}, not folds={chosen.folds} "
             f"and seed={chosen.seed}. Condense anew, or leave both out."
+        )
+    repeats = plan.repeats if plan is not None else 1
+    if chosen.repeats not in (1, repeats):
+        raise UsageError(
+            f"These moments were made with repeats={repeats}, not {chosen.repeats}. Condense anew, or "
+            "leave it "
+            "out."
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leastwise.errors import UsageError, plural
-from leastwise.folds import Split, merged
+from leastwise.folds import Dealing
 from leastwise.moments import Moments
 from leastwise.numerics import Array, one_blas_thread, workers
 from leastwise.solve.missed import Missed
@@ -39,12 +39,18 @@ class Choice:
     spread: Array
 
     @classmethod
-    def of_folds(cls, rule: str, alphas: Array, mse: Array, weight: Array, scale: Array) -> Choice:
-        """The error of folds weighed as their rows, and its spread from how they differ (as in glmnet)."""
+    def of_folds(
+        cls, rule: str, alphas: Array, mse: Array, weight: Array, scale: Array, *, dealings: int = 1
+    ) -> Choice:
+        """The error of folds weighed as their rows, and its spread from how they differ (as in glmnet).
+
+        Folds of several dealings are of the same rows: their number is no reason for a smaller spread.
+        """
         each = mse[..., 0] if len(scale) == 1 else (mse / scale).mean(axis=-1)  # (A, F)
         share = weight / weight.sum()
         error = each @ share
-        spread = np.sqrt((each - error[:, None]) ** 2 @ share / (len(weight) - 1))
+        K = len(weight) // dealings
+        spread = np.sqrt((each - error[:, None]) ** 2 @ share / max(K - 1, 1))
         return cls(rule, alphas, mse, weight, scale, error, spread)
 
     @property
@@ -64,43 +70,35 @@ class Choice:
     def alpha(self) -> float:
         return float(self.alphas[self.chosen])
 
-    @property
-    def at_end(self) -> str:
-        """A word of warning where the best lies at an end of the path; "" where it does not."""
-        if len(self.alphas) < 2 or self.best not in (0, len(self.alphas) - 1):
-            return ""
-        side = "largest" if self.best == 0 else "smallest"
-        return (
-            f"the {side} alpha of the path, {self.alphas[self.best]:.3g}, has the least error on held-out "
-            "folds: " + ("nothing helps to predict" if self.best == 0 else "hardly any penalty is needed")
-        )
 
+def choose(dealings: Sequence[Dealing], model: Regularised) -> Choice:
+    """The errors of the model's path on every fold of these dealings. Cost: a path for each, in threads.
 
-def choose(moments: Moments, splits: Sequence[Split], model: Regularised) -> Choice:
-    """The errors of the model's path on these splits. Cost: a path for each, in threads.
-
-    The alphas that come into question are those of all training rows together, and nothing of rows
-    that no split holds takes part. Raises UsageError where there are fewer than two splits.
+    The alphas that come into question are those of all these rows together; of others nothing takes part.
+    Raises UsageError where there are fewer than two folds.
     """
-    if len(splits) < 2:
+    folds = len(dealings[0].folds) if dealings else 0
+    if folds < 2:
         raise UsageError(
             f"alpha='{model.penalty.rule}' is chosen by held-out folds, and there "
-            f"{'is' if len(splits) == 1 else 'are'} {plural(len(splits), 'fold')}. Two are needed "
-            "(folds=, --folds)."
+            f"{'is' if folds == 1 else 'are'} {plural(folds, 'fold')}. Two are needed (folds=, --folds)."
         )
-    everything = merged(moments, tuple(sorted({*splits[0].held, *splits[0].train})))
-    problem = model.problem(everything)
+    problem = model.problem(dealings[0].rounded.whole)
     alphas = model.grid(problem)
-    with one_blas_thread(), ThreadPoolExecutor(min(workers(), len(splits))) as pool:
-        found = list(pool.map(lambda split: _errors(moments, split, model, alphas), splits))
+    tasks = [
+        pair
+        for dealing in dealings
+        for pair in zip(dealing.rounded.training, dealing.rounded.folds, strict=True)
+    ]
+    with one_blas_thread(), ThreadPoolExecutor(min(workers(), len(tasks))) as pool:
+        found = list(pool.map(lambda pair: _errors(pair[0], pair[1], model, alphas), tasks))
     mse, weight = np.stack([f[0] for f in found], axis=1), np.array([f[1] for f in found])
     scale = np.where(problem.yy > 0, problem.yy, 1.0)
-    return Choice.of_folds(model.penalty.rule, alphas, mse, weight, scale)
+    return Choice.of_folds(model.penalty.rule, alphas, mse, weight, scale, dealings=len(dealings))
 
 
-def _errors(moments: Moments, split: Split, model: Regularised, alphas: Array) -> tuple[Array, float]:
-    """Mean squared errors (A, k) on what a split holds out, and the weight of it."""
-    train = merged(moments, split.train)
+def _errors(train: Moments, held: Moments, model: Regularised, alphas: Array) -> tuple[Array, float]:
+    """Mean squared errors (A, k) on the rows held out, and their weight."""
     path = model.path(model.problem(train), alphas)
-    held = merged(moments, split.held).imputed(train.gaps)
-    return Missed.of(held).sse(path.coef, path.intercept) / held.weight, held.weight
+    unseen = held.imputed(train.gaps)
+    return Missed.of(unseen).sse(path.coef, path.intercept) / unseen.weight, unseen.weight

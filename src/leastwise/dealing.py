@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.errors import MissingError, SequenceError, UsageError, plural
-from leastwise.folds import ALONE, DEFAULT, SMALL_PARTS, WAYS, FoldPlan
+from leastwise.folds import ALONE, DEFAULT, SMALL_PARTS, FoldPlan
 from leastwise.look import Look, look
 from leastwise.options import Options
 from leastwise.recipe import Recipe, explain_missing
@@ -28,6 +28,12 @@ def plan_of(rows: Rows, recipe: Recipe, options: Options, *, alone: bool) -> tup
     others are dealt by hashes.
     """
     if options.folds in (0, ALONE):
+        if options.folds == ALONE and not alone:
+            raise UsageError(
+                f"folds='{ALONE}' takes the rows once more, and moments hold none. Give it to fit, or a "
+                "number "
+                "of folds."
+            )
         return None, ""
     if isinstance(options.folds, str):
         return _by_labels(rows, recipe, options.folds, alone), ""
@@ -53,7 +59,8 @@ def _dealt(
         few = _few_hashes(rows, recipe, options) if alone and rows.rereadable else None
         if few is None:
             return FoldPlan(parts, options.seed), ""
-        return FoldPlan.of_few(few, parts, options.seed), ""
+        most = len(np.unique(few)) if options.repeats > 1 else parts
+        return FoldPlan.of_few(few, min(parts, max(most, 2)), options.seed), ""
     if not rows.rereadable or (recipe.named_groups is not None and not alone):
         return FoldPlan(parts, options.seed, "group"), ""
     sizes = _sizes(rows, recipe)
@@ -67,6 +74,8 @@ def _dealt(
         return None, f"all {what}; name {way} with group= (--group)"
     if not options.folds or (options.repeats > 1 and groups >= int(options.folds)):
         parts = min(parts, groups)
+    elif options.repeats > 1:
+        parts = int(options.folds)  # too many, which is told of the number that was asked for
     return FoldPlan.of_kin(sizes, labels, parts, options.seed), ""
 
 
@@ -79,8 +88,12 @@ def _by_labels(rows: Rows, recipe: Recipe, way: str, alone: bool) -> FoldPlan:
         )
     if not rows.rereadable or not alone:
         raise UsageError(
-            f"folds='{way}' has to know all groups before the pass. Pass a source that can be read again, "
-            f"all of it, or another way than {WAYS[0]!r}."
+            f"folds='{way}' has to know all groups before the pass, and "
+            + (
+                "a stream is read once. Write it to a file first, or give a number of folds."
+                if alone
+                else "condense sees a part of the rows. Give the folds to fit, or a number of them here."
+            )
         )
     sizes = _sizes(rows, recipe)
     if len(sizes) > MOST_FOLDS:

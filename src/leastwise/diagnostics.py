@@ -151,9 +151,8 @@ def diagnose(again: Pass) -> list[Diagnostics]:
     s = again.solution
     if s.root is None or s.n <= len(s.root):
         reason = why_none(s, again.recipe.weight_kind)
-        raise UsageError(
-            f"There is no residual to look at: {reason}. Fit with more rows, or fewer columns."
-        )
+        way = "Fit without it" if s.penalised else "Fit with more rows, or fewer columns"
+        raise UsageError(f"There is no residual to look at: {reason}. {way}.")
     k, r = len(s.targets), s.rank + s.fits_intercept
     if again.recipe.weight_kind == "frequency":
         raise UsageError(

@@ -16,7 +16,7 @@ from leastwise.alone import validate_alone
 from leastwise.choice import Choice, choose
 from leastwise.diagnostics import diagnose
 from leastwise.errors import ColumnError, DataError, MissingError, UsageError, did_you_mean, listed, plural
-from leastwise.folds import ALONE, Split, enough, merged, splits_of
+from leastwise.folds import ALONE, Dealing, enough, merged, splits_of
 from leastwise.frames import native_table, to_frame
 from leastwise.inference import (
     CLUSTERED,
@@ -139,14 +139,14 @@ class Fit:
         again = self._again("folds='leave-one-out'")
         return validate_alone(again, self.moments, self.options.model(self.recipe))
 
-    def _anew(self, known: Moments, moments: Moments, split: Split) -> tuple[Solution, float]:
+    def _anew(self, known: Moments, dealing: Dealing, fold: int) -> tuple[Solution, float]:
         """The solution of a fold's training rows, `known`, and the alpha that they choose by themselves."""
         model = self.options.model(self.recipe)
         if model is None:
             return by_least_squares(self.solution, self.options.rank)(known), np.nan
         if not self.options.penalty.rule:
             return model.solve(known, digits=False), np.nan
-        alpha = choose(moments, split.inner, model).alpha
+        alpha = choose([dealing.rounded.without(fold)], model).alpha
         return model.solve(known, alpha, digits=False), alpha
 
     @property
@@ -244,6 +244,10 @@ class Fit:
         """Belsley's condition indices (r,) of `[1, X]` in unit columns, ascending; over 30 is a warning."""
         if self.moments is None:
             raise UsageError("The model file holds no moments, which this takes. Fit again.")
+        if self.solution.penalised:
+            raise UsageError(
+                "Condition indices are of least squares, and a penalty or bounds took part. Fit without."
+            )
         s, m = self.solution, self.moments.imputed()
         p = len(s.names)
         squares = np.diagonal(m.comoment)[:p] + m.weight * m.mean[:p] ** 2
@@ -303,9 +307,8 @@ class Fit:
         """`t s` (k,): what an interval of this level reaches, times the root of 1 + h or h."""
         found = classical(self.solution, self.recipe.weight_kind)
         if not isinstance(found, Inference):
-            raise UsageError(
-                f"There are no intervals: {found.reason}. Fit with more rows or fewer columns."
-            )
+            way = "" if self.solution.penalised else " Fit with more rows or fewer columns."
+            raise UsageError(f"There are no intervals: {found.reason}.{way}")
         variance = residual_variance(self.solution, self.recipe.weight_kind)
         return np.asarray(t_quantile(level, found.df) * np.sqrt(variance))
 

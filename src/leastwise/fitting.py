@@ -27,7 +27,7 @@ from leastwise.errors import (
     plural,
 )
 from leastwise.fitted import Fit, Tally
-from leastwise.folds import ALONE, FoldPlan, enough, splits_of
+from leastwise.folds import ALONE, FoldPlan, dealings, enough
 from leastwise.look import Look
 from leastwise.moments import FIRST, Moments, first_shift, settled_shift
 from leastwise.numerics import Array
@@ -100,7 +100,7 @@ def fit(
     checks.tiny(moments, solution)
     checks.folds(moments, solution, chosen)
     fills = moments.fills if asked.missing == "mean" else np.empty(0)
-    notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told, *_of_penalty(choice))
+    notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told, *_of_penalty(choice, chosen))
     columns = tuple(name for name in rows.names if name not in rows.targets)
     return Fit(
         asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes,
@@ -187,13 +187,22 @@ def _answered(
             f"alpha='{options.penalty.rule}' is chosen by held-out folds, and {reason}. Ask for other "
             "folds (folds=, --folds), or give a number."
         )
-    choice = choose(moments, splits_of(moments), model)
+    choice = choose(dealings(moments), model)
     return model.solve(moments, choice.alpha), choice
 
 
-def _of_penalty(choice: Choice | None) -> list[str]:
-    """What is to be known of how the penalty was chosen."""
-    return [choice.at_end] if choice is not None and choice.at_end else []
+def _of_penalty(choice: Choice | None, options: Options) -> list[str]:
+    """What is to be known of a penalty that was chosen at an end of the path that was made for it."""
+    if choice is None or not isinstance(options.alphas, int):
+        return []
+    if choice.chosen == len(choice.alphas) - 1:
+        return [f"the smallest alpha of the path, {choice.alpha:.3g}, was chosen: hardly any penalty helps"]
+    if choice.chosen == 0:
+        what = (
+            "no penalised coefficient helps" if options.penalty.share[0] else "the more penalty the better"
+        )
+        return [f"the largest alpha of the path, {choice.alpha:.3g}, was chosen: {what}"]
+    return []
 
 
 def _is_small(rows: Rows, recipe: Recipe) -> bool:
@@ -363,6 +372,7 @@ def _fit_moments(
         notes.append(f"these moments leave {doubt}; condensed with precision='exact' they keep all")
     tally = Tally(moments.n, {}, None if moments.weight_kind else 0.0)
     return Fit(
-        asked, chosen, solution, tally, "moments", moments, fills, "", tuple(notes + _of_penalty(choice)),
+        asked, chosen, solution, tally, "moments", moments, fills, "",
+        tuple(notes + _of_penalty(choice, chosen)),
         choice=choice,
     )  # fmt: skip

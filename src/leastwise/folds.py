@@ -13,6 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from leastwise.numerics import content_hash
 from leastwise.rows.block import Block
 
 DEFAULT = 5
+INNER = 10  # folds at most by which a fold chooses its penalty: with K it would be K^2 paths
 SMALL_PARTS = 8  # parts for each fold, where folds are dealt more than once
 ALONE = "leave-one-out"
 WAYS = ("leave-one-group-out", "predefined", ALONE)  # that folds can be besides a number
@@ -44,14 +46,6 @@ class Split:
     def train(self) -> tuple[int, ...]:
         """The parts that are trained on."""
         return tuple(sorted(part for fold in (*self.others, self.always) for part in fold))
-
-    @property
-    def inner(self) -> list[Split]:
-        """The splits of the training parts alone, by which a penalty may be chosen for this fold."""
-        rest = range(len(self.others))
-        return [
-            Split(self.others[i], tuple(self.others[j] for j in rest if j != i), self.always) for i in rest
-        ]
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,8 @@ class FoldPlan:
                 parts = np.random.default_rng([self.seed, again]).permutation(parts)
             dealt = np.array_split(parts, self.folds or len(parts))
             folds = tuple(tuple(sorted(fold.tolist())) for fold in dealt)
-            found += Split((), folds, self.always).inner
+            each = range(len(folds))
+            found += [Split(folds[i], tuple(folds[j] for j in each if j != i), self.always) for i in each]
         return found
 
     @classmethod
@@ -96,7 +91,7 @@ class FoldPlan:
         Raises UsageError where fewer than two groups (or no fold that is held out) would be left.
         """
         labels = sorted(sizes)
-        always = tuple(i for i, label in enumerate(labels) if predefined and label.lower() in NEVER)
+        always = tuple(i for i, label in enumerate(labels) if predefined and label.strip().lower() in NEVER)
         if len(labels) < 2 or len(always) == len(labels):
             raise UsageError(
                 f"The column of {'folds' if predefined else 'groups'} holds {plural(len(labels), 'label')}"
@@ -153,6 +148,8 @@ class FoldPlan:
                 return (hashes % np.uint64(self.k)).astype(np.int64)
             self._refuse_lost_table()
             return np.array([self.fold_of(str(h)) for h in hashes.tolist()], np.int64)
+        if self.by == ALONE:
+            return np.zeros(block.n, np.int64)
         self._refuse_lost_table()
         encoded = pc.dictionary_encode(block.group)
         folds = [self.fold_of(g) for g in encoded.dictionary.to_pylist()]
@@ -195,6 +192,63 @@ def merged(moments: Moments, parts: tuple[int, ...]) -> Moments:
 def splits_of(moments: Moments) -> list[Split]:
     """What the plan of these moments holds out."""
     return [] if moments.plan is None else list(moments.plan.splits)
+
+
+@dataclass(frozen=True, eq=False)
+class Dealing:
+    """Rows dealt to folds once: the moments of each fold, and of what is never held out (None: nothing)."""
+
+    folds: tuple[Moments, ...]
+    always: Moments | None = None
+
+    @cached_property
+    def training(self) -> list[Moments]:
+        """For each fold the rows of all others: K sums of K parts by 3 K additions."""
+        K = len(self.folds)
+        before: list[Any] = [self.always]  # before[i]: what is never held out, and folds 0 to i - 1
+        after: list[Any] = [None]  # after[i]: the last i folds
+        for i in range(K - 1):
+            before.append(_with(before[-1], self.folds[i]))
+            after.append(_with(after[-1], self.folds[K - 1 - i]))
+        return [_with(before[i], after[K - 1 - i]) for i in range(K)]
+
+    @cached_property
+    def whole(self) -> Moments:
+        """All rows."""
+        return _with(self.always, reduce(_with, self.folds))
+
+    @cached_property
+    def rounded(self) -> Dealing:
+        """The same in float64 about the means of all, where moments are exact: enough to choose by."""
+        if not self.folds[0].exact:
+            return self
+        centre = self.whole.centre
+        always = None if self.always is None else self.always.rounded(centre)
+        return Dealing(tuple(fold.rounded(centre) for fold in self.folds), always)
+
+    def without(self, i: int) -> Dealing:
+        """The rows that fold i is not scored on, in INNER folds at most: by them it chooses a penalty."""
+        others = [fold for j, fold in enumerate(self.folds) if j != i]
+        some = np.array_split(np.arange(len(others)), min(len(others), INNER))
+        return Dealing(tuple(reduce(_with, [others[j] for j in at]) for at in some), self.always)
+
+
+def _with(a: Moments | None, b: Moments | None) -> Any:
+    """The sum, where None is nothing."""
+    return b if a is None else a if b is None else a + b
+
+
+def dealings(moments: Moments) -> list[Dealing]:
+    """The folds of these moments, dealing by dealing."""
+    splits = splits_of(moments)
+    each = len(splits) // (moments.plan.repeats if moments.plan is not None else 1)
+    found = []
+    for first in range(0, len(splits), each or 1):
+        some = splits[first : first + each]
+        always = some[0].always
+        folds = tuple(merged(moments, split.held) for split in some)
+        found.append(Dealing(folds, merged(moments, always) if always else None))
+    return found
 
 
 def enough(moments: Moments, needed: int) -> str:

@@ -164,7 +164,8 @@ def ridge(moments: Moments, alpha: float) -> Inference:
     b = (V * inverse) @ (V.T @ S[:p, p:])  # (p, k)
     rss = np.diagonal(S)[p:] - 2 * np.einsum("pk,pk->k", b, S[:p, p:])
     rss = rss + np.einsum("pk,pq,qk->k", b, S[:p, :p], b)
-    df = m.n - 1 - float((2 * kept - kept**2).sum())
+    n = m.weight if m.weight_kind == "frequency" else m.n
+    df = n - 1 - float((2 * kept - kept**2).sum())
     slopes = (V * (inverse * kept)) @ V.T
     mean, centre = m.mean[:p], m.mean[p:]
     one = -slopes @ mean

@@ -239,7 +239,7 @@ class Moments:
             return all(_same(a, b) for a, b in pairs)
         if self.n == 0:
             return True
-        centre = self._centre()  # neither one's shift: equality does not depend on who is asked
+        centre = self.centre  # neither one's shift: equality does not depend on who is asked
         mine, theirs = (m.rounded(centre).about(centre) for m in (self, other))
         return all(_close(a, b) for a, b in zip(mine.parts, theirs.parts, strict=True))
 
@@ -267,7 +267,7 @@ class Moments:
         """Exact moments in float64, about `shift` (or their means); others as they are."""
         if not self.exact:
             return self
-        moved = self.about(self._centre() if shift is None else shift)
+        moved = self.about(self.centre if shift is None else shift)
         return replace(moved, parts=tuple(as_exact(part).dense() for part in moved.parts))
 
     def settled(self) -> Moments:
@@ -360,7 +360,8 @@ class Moments:
         parts = tuple(part.mapped(columns, marks, gaps).only(stay) for part in self.parts)
         return replace(self, shift=self.shift[stay[1:] - 1], parts=parts, filled=())
 
-    def _centre(self) -> Array:
+    @cached_property
+    def centre(self) -> Array:
         """The means as a shift (q,): of the present cells where some are missing, 0 for indicators."""
         columns, marks = self._filled_places()
         move = self.sums[1:] / self.sums[0]

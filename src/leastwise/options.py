@@ -93,6 +93,18 @@ class Options:
             object.__setattr__(self, "folds", int(self.folds))
         if not _is_count(self.repeats) or self.repeats < 1:
             raise UsageError(f"repeats={self.repeats!r} is no whole number of 1 or more. Give one.")
+        object.__setattr__(self, "repeats", int(self.repeats))
+        if self.folds in WAYS and self.seed:
+            raise UsageError(
+                f"seed={self.seed} deals rows, and folds={self.folds!r} leaves nothing to deal. Leave it "
+                "out."
+            )
+        if self.folds == 0 and isinstance(self.penalty, Penalty) and self.penalty.rule:
+            raise UsageError(
+                f"alpha='{self.penalty.rule}' is chosen by held-out folds, and folds=0 came. Leave it out, "
+                "or "
+                "give a number for alpha."
+            )
         if self.repeats > 1 and (isinstance(self.folds, str) or self.folds == 0):
             raise UsageError(
                 f"repeats={self.repeats} deals folds anew, and folds={self.folds!r} can be dealt in one "
@@ -113,7 +125,7 @@ class Options:
                 raise UsageError(f"{name}={getattr(self, name)!r} is no mapping from names. Give one.")
         self._check_of_columns()
         if self.shrinks:
-            refuse_rank(self.rank)
+            refuse_rank(self.rank, "a penalty decides" if self.penalty else "bounds decide")
             if self.se is not None:
                 raise UsageError(
                     f"se='{self.se}' is for least squares: a penalty or bounds shift coefficients by more "
@@ -132,6 +144,9 @@ class Options:
             )
 
     def _check_of_columns(self) -> None:
+        for name in (*self.factors, *self.bounds):
+            if not isinstance(name, str):
+                raise UsageError(f"{name!r} came for the name of a column. Names are texts. Give one.")
         for name, factor in self.factors.items():
             if not is_number(factor) or not 0 <= factor < float("inf"):
                 raise UsageError(f"The factor {factor!r} of '{name}' is no number of 0 or more. Give one.")
@@ -143,6 +158,10 @@ class Options:
                     f"The bounds {pair!r} of '{name}' are no pair (low, high) with low <= 0 <= high. "
                     "None stands for no bound."
                 )
+        # copies in plain numbers: nothing that the caller does to his changes a fit
+        object.__setattr__(self, "factors", {name: float(v) for name, v in self.factors.items()})
+        plain = {name: (_side(pair[0]), _side(pair[1])) for name, pair in self.bounds.items()}
+        object.__setattr__(self, "bounds", plain)
 
     @property
     def shrinks(self) -> bool:
@@ -160,7 +179,8 @@ class Options:
         factors, low, high = np.ones(len(names)), np.full(len(names), -np.inf), np.full(len(names), np.inf)
         if self.positive:
             low[:] = 0.0
-        for name, factor in self.factors.items():
+        terms = set(recipe.names)  # what is said of a column first, then what is said of one of its terms
+        for name, factor in sorted(self.factors.items(), key=lambda item: item[0] in terms):
             factors[_places(name, recipe, "factors")] = factor
         for name, (least, most) in self.bounds.items():
             at = _places(name, recipe, "bounds")
@@ -181,9 +201,14 @@ def _places(name: str, recipe: Recipe, what: str) -> list[int]:
         return [recipe.names.index(name)]
     of = [term for term in recipe.terms if term.column == name]
     if not of:
-        known = [*dict.fromkeys(term.column for term in recipe.terms), *recipe.names]
+        known = list(dict.fromkeys([*(term.column for term in recipe.terms), *recipe.names]))
         raise ColumnError(f"There is no feature '{name}' ({what}). {did_you_mean(name, known)}")
     return [recipe.names.index(inner) for term in of for inner in term.names]
+
+
+def _side(bound: Any) -> float | None:
+    """A bound as a number; None for none."""
+    return None if bound is None or np.isinf(bound) else float(bound)
 
 
 def _is_count(value: Any) -> bool:

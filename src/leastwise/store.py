@@ -250,6 +250,7 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
     }
     said["penalty"] = _read_penalty(header["solution"]["penalty"])
     options: dict[str, Any] = dict(header["options"])
+    options["bounds"] = {name: tuple(pair) for name, pair in options["bounds"].items()}
     if isinstance(options["alphas"], list):
         options["alphas"] = tuple(options["alphas"])
     options["penalty"] = _read_penalty(header["options"]["penalty"])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.errors import DataError, UsageError
-from leastwise.folds import FoldPlan, Split, merged, splits_of
+from leastwise.folds import Dealing, FoldPlan, dealings
 from leastwise.moments import Moments
 from leastwise.numerics import Array, one_blas_thread, spearman
 from leastwise.recipe import Recipe
@@ -105,7 +105,7 @@ class NoValidation:
         return False
 
 
-Model = Callable[[Moments, Moments, Split], tuple[Solution, float]]
+Model = Callable[[Moments, Dealing, int], tuple[Solution, float]]
 
 
 def validate(
@@ -117,12 +117,16 @@ def validate(
 ) -> Validation:
     """Scores on each fold by the model of the others. Cost: K solves, no row is read.
 
-    `model` gives, of the moments of a split's training rows, all moments and the split, the solution of the
-    training rows and its alpha (nan where there is none);
-    `solution` is that of all rows. Missing numbers are filled by the training part's means on both sides.
+    `model` gives, of the moments of a fold's training rows, the dealing and which fold it is, the solution
+    of the training rows and its alpha (nan where there is none); `solution` is that of all rows. Missing
+    numbers are filled by the training part's means on both sides.
     """
     with one_blas_thread():  # many small factorisations: BLAS's own threads only get in the way
-        folds = [_one_fold(moments, split, model, solution) for split in splits_of(moments)]
+        folds = [
+            _one_fold(dealing, i, model, solution)
+            for dealing in dealings(moments)
+            for i in range(len(dealing.folds))
+        ]
     stacked = {name: np.array([fold[name] for fold in folds]) for name in folds[0]}
     if np.isnan(stacked["alpha"]).all():
         stacked["alpha"] = np.empty(0)
@@ -148,14 +152,14 @@ def by_least_squares(solution: Solution, rank: str) -> Callable[[Moments], Solut
     return solve
 
 
-def _one_fold(moments: Moments, split: Split, model: Model, solution: Solution) -> dict[str, Any]:
-    train, held = merged(moments, split.train), merged(moments, split.held)
+def _one_fold(dealing: Dealing, i: int, model: Model, solution: Solution) -> dict[str, Any]:
+    train, held = dealing.training[i], dealing.folds[i]
     gaps = train.gaps
     known = train.imputed()
-    fit, alpha = model(known, moments, split)
+    fit, alpha = model(known, dealing, i)
     unseen = held.imputed(gaps)
     sse = squared_error(unseen, fit.coef, fit.intercept)
-    p = len(moments.names)
+    p = len(train.names)
     centre = known.mean[p:]
     sse_mean = squared_error(unseen, np.zeros_like(fit.coef), centre)
     weight = unseen.weight
@@ -171,7 +175,7 @@ def _one_fold(moments: Moments, split: Split, model: Model, solution: Solution) 
         "left_out": int(solution.kept.sum() - fit.kept[solution.kept].sum()),
         "coef": fit.coef,
         "intercept": fit.intercept,
-        "fills": gaps + moments.shift[list(moments.filled)],
+        "fills": gaps + train.shift[list(train.filled)],
         "alpha": alpha,
     }
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from leastwise._version import __version__
 from leastwise.errors import LeastwiseError
+from leastwise.folds import ALONE
 from leastwise.inference import INTERCEPT, Inference, inflation, overall, t_quantile, terms_of
 from leastwise.moments import Moments
 from leastwise.recipe import Recipe
@@ -113,7 +114,7 @@ def _penalty(fit: Any) -> dict[str, Any] | None:
         said |= {
             "alpha": choice.alpha, "alphas": choice.alphas.tolist(),
             "error": _plain(choice.error, each=True), "spread": _plain(choice.spread, each=True),
-            "best": choice.best, "chosen": choice.chosen,
+            "best": choice.best, "chosen": choice.chosen, "alone": asked.folds == ALONE,
         }  # fmt: skip
     return said
 
@@ -227,9 +228,10 @@ def _validation(fit: Any) -> dict[str, Any]:
     said: dict[str, Any] = {
         "folds": scores.k,
         "plan": scores.plan.to_dict(),
+        "labelled": isinstance(fit.options.folds, str),
         "kin": fit.recipe.named_groups is None and fit.recipe.sequence is not None,
-        "n": _plain(scores.n),
-        "left_out": _plain(scores.left_out),
+        "n": _plain(scores.n, each=True),
+        "left_out": _plain(scores.left_out, each=True),
     }
     if len(scores.alpha):
         said["alpha"] = _plain(scores.alpha, each=True)
@@ -299,7 +301,9 @@ def scikit_learn(fit: Any) -> str:
     if recipe.filled:
         steps.append("SimpleImputer(strategy='mean')")
     if asked.standardize:
-        steps.append("StandardScaler(), whose deviations then divide the coefficients")
+        same = " (of the same weights)" if recipe.weight else ""
+        middle = "" if solution.fits_intercept else "with_mean=False"
+        steps.append(f"StandardScaler({middle}){same}, whose deviations then divide the coefficients")
     before = f", after {' and '.join(steps)}" if steps else ""
     without = ", without the columns left out" if solution.dropped else ""
     return f"{model}.fit(X, y{weights}){before}{without}"

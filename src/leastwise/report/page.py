@@ -30,6 +30,7 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
         how=text.how_dealt,
         sure=text.how_sure,
         digits=text.how_many_digits,
+        penalty=text.penalty_line,
         top=_top(facts),
         largest=_largest(facts),
     )

@@ -165,9 +165,12 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     if plan["by"] == "group":
         what = "groups of related sequences" if scores["kin"] else "groups"
         by = f"{plan['groups']:,} {what}" if plan["groups"] else what
-    dealt = f"{scores['folds'] // plan['repeats']} folds"
+    if plan["always"]:
+        by += " (beside rows that are only trained on)"
+    dealt = plural(scores["folds"] // plan["repeats"], "fold")
     dealt += f", dealt {plan['repeats']} times," if plan["repeats"] > 1 else ""
-    text = f"mean ± standard deviation over {dealt} by {by}, seed {plan['seed']}"
+    seed = "" if scores["labelled"] else f", seed {plan['seed']}"
+    text = f"mean ± standard deviation over {dealt} by {by}{seed}"
     if scores["second_pass"]:
         text += "; MAE and Spearman by a second pass"
         if scores.get("corrected"):
@@ -233,7 +236,8 @@ def _chosen(penalty: Mapping[str, Any]) -> str:
     least = (
         f"{number(error[best])} ± {number(penalty['spread'][best])} at alpha {penalty['alphas'][best]:.3g}"
     )
-    text = f"alpha {penalty['alpha']:.3g} of {len(error)} by held-out folds ({penalty['rule']}): "
+    by = "leaving out each row" if penalty["alone"] else "held-out folds"
+    text = f"alpha {penalty['alpha']:.3g} of {len(error)} by {by} ({penalty['rule']}): "
     text += f"least error {least}"
     if penalty["rule"] == "1se":
         text += f"; the largest alpha within that spread has {number(error[chosen])}"

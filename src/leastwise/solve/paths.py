@@ -30,7 +30,8 @@ class Path:
     The objective is `1/(2W) SSE + l1 sum_j f_j |b_j| + l2 sum_j f_j b_j^2`. `coef` (A, k, p) and
     `intercept` (A, k) in the units of the data; `gap` (A, k) an upper bound of what the objective is above
     its least value (an estimate of it where a bounded column has no penalty), `goal` (k,) the gap that was
-    asked for; `rounds` (A, k) of coordinate descent; `rss` (A, k), `tss` (k,) weighted sums of squares.
+    asked for; `rounds` (A, k) of coordinate descent; `rss` (A, k), `tss` (k,) weighted sums of squares; `n`
+    observations (with frequency weights their sum).
     """
 
     names: tuple[str, ...]
@@ -44,7 +45,7 @@ class Path:
     rounds: NDArray[np.int64]
     rss: Array
     tss: Array
-    n: int
+    n: float
     weight: float
     problem: Penalised = field(repr=False)
     t: Array = field(repr=False)  # (A, c, k) in the units of the problem
@@ -174,7 +175,7 @@ def path_of(problem: Penalised, l1: Array, l2: Array, tol: float, most: int) -> 
     c = problem.c
     return Path(
         c.m.names, c.m.targets, l1, l2, coef, intercept, gap, goal, rounds, rss * c.weight,
-        c.square[len(c.m.names) :], c.m.n, c.weight, problem, t,
+        c.square[len(c.m.names) :], problem.count, c.weight, problem, t,
     )  # fmt: skip
 
 

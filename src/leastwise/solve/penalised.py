@@ -121,7 +121,8 @@ class Penalised:
         lower, upper = (
             shrinkage.of(side, p, sign * np.inf) for side, sign in (("lower", -1), ("upper", 1))
         )
-        f1, f2 = (f, f) if shrinkage.standardize else (f / deviation, f / deviation**2)
+        unit = _deviations(c) if shrinkage.standardize else 1.0  # of a coefficient that is penalised
+        f1, f2 = f * unit / deviation, f * (unit / deviation) ** 2
         left = (f == 0) & np.isinf(lower) & np.isinf(upper)
         used, free = np.flatnonzero(~c.constant & ~left), np.flatnonzero(~c.constant & left)
         with np.errstate(invalid="ignore"):
@@ -137,6 +138,11 @@ class Penalised:
     def by_rows(self) -> bool:
         """Whether X is kept, not Q."""
         return self.X.size > 0
+
+    @property
+    def count(self) -> float:
+        """How many observations the rows stand for: with frequency weights their sum."""
+        return self.c.weight if self.c.m.weight_kind == "frequency" else float(self.c.m.n)
 
     @cached_property
     def largest(self) -> float:
@@ -177,6 +183,12 @@ class Penalised:
             return np.einsum("ank,ank->ak", r, r)
         rest = 2 * self.q - each(self.Q, t)
         return np.maximum(self.yy - np.einsum("ack,ack->ak", rest, t), 0.0)
+
+
+def _deviations(c: Centred) -> Array:
+    """Deviations (p,) about the means, also where the problem is about zero; 1 for a constant."""
+    about = c if c.intercept else Centred.of(c.m, True)
+    return np.where(about.constant, 1.0, about.scale / np.sqrt(about.weight))
 
 
 Made = tuple[Array, Array, Array, Array, Array, Free]

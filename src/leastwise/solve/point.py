@@ -18,8 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.numerics import Array, one_blas_thread
-from leastwise.solve.coordinate import TIGHT, descend, gap_of
-from leastwise.solve.lazy import Working
 from leastwise.solve.paths import Path, path_of
 from leastwise.solve.penalised import Penalised
 
@@ -102,6 +100,8 @@ class _Descent:
         return np.asarray(P.X.T @ (self.y - P.X @ t) if P.by_rows else self.q - P.Q @ t)
 
     def gap(self, t: Array, g: Array) -> float:
+        from leastwise.solve.coordinate import gap_of
+
         P, everyone = self.P, np.arange(len(t))
         return float(
             gap_of(
@@ -136,6 +136,8 @@ class _Descent:
         return t, gap, rounds
 
     def _descend(self, work: Any, t: Array, g: Array, goal: float, most: int) -> tuple[Array, int]:
+        from leastwise.solve.coordinate import TIGHT, descend
+
         P, at = self.P, work.columns
         tw, gw, t = t[at], g[at], t.copy()
         spent = descend(
@@ -160,6 +162,8 @@ class _Some:
     """The columns that are not 0, and those that miss their condition."""
 
     def __init__(self, X: Array, inside: Array) -> None:
+        from leastwise.solve.lazy import Working
+
         self.work, self.inside = Working(X), np.zeros(X.shape[1], bool)
         self.let_in(inside)
 

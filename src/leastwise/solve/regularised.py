@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leastwise.errors import UsageError, listed
+from leastwise.errors import UsageError
 from leastwise.moments import Moments
 from leastwise.numerics import EPS, Array, is_number, one_blas_thread
 from leastwise.parts import Thin
@@ -50,7 +50,7 @@ class Regularised:
         if one > 0:
             p = len(problem.columns)
             top = max((problem.largest - self.penalty.l1 * bool(self.penalty.rule)) / one, 0.0)
-            low = top * REACH[0 if problem.c.m.n > p else 1]
+            low = top * REACH[0 if problem.count > p else 1]
         else:
             mean = problem.steepest / 2 / max(len(problem.columns), 1) / (two or 1.0)
             top, low = mean * RIDGE[0], mean * RIDGE[1]
@@ -161,10 +161,11 @@ def _of_target(c: Centred, target: int) -> Centred:
     return replace(c, mean=c.mean[stay], square=c.square[stay], size=c.size[stay], lost=c.lost[stay])
 
 
-def refuse_rank(rank: str) -> None:
+def refuse_rank(rank: str, what: str) -> None:
     """A penalty leaves no choice of what dependent columns do."""
     if rank != "drop":
         raise UsageError(
-            f"rank={rank!r} says what dependent columns do in least squares; a penalty decides it itself. "
-            f"Leave out {listed(['rank', 'penalty'], last='or')}."
+            f"rank={rank!r} says what dependent columns do in least squares; here {what} about them. Leave "
+            "it "
+            "out."
         )
