@@ -90,8 +90,8 @@ NOTES = [
     f"|y - mean|^2 / (2n). Each way's tolerance is the loosest of a ladder that has gap <= {GOAL:g}",
     "each way in a process of its own, told to run in turn; medians of "
     f"{ROUNDS} runs ({FEW} where one takes",
-    f"over {LONG:.0f} s); a way of which one run takes over 30 s (2,000 x 10,000: 75 s) is ended. cpu / ours,",
-    "wall / ours: its",
+    f"over {LONG:.0f} s); a way of which one run takes over 30 s (2,000 x 10,000: 75 s) is ended.",
+    "cpu / ours, wall / ours: its",
     "seconds over ours",
     "first s: import and first call on 200 rows, with what is compiled then and not kept on disk from",
     "before; in no other column",
