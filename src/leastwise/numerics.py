@@ -48,11 +48,12 @@ def each(M: Array, t: Array) -> Array:
 
 
 def block_rows(q: int) -> int:
-    """Rows (b) of a block of `q` columns: 1 MB of them, 1,024 at least, 16,384 at most.
+    """Rows (b) of a block of `q` columns: 1 MB of them, 1,024 to 2,048 at least, 16,384 at most.
 
-    Below a thousand rows adding up the (q, q) products costs as much as making them.
+    Below two rows a column adding up the (q, q) products is felt beside making them.
     """
-    return int(min(16_384, max(1_024, BLOCK_BYTES // (8 * max(q, 1)))))
+    least = min(max(1_024, 2 * q), 2_048)
+    return int(min(16_384, max(least, BLOCK_BYTES // (8 * max(q, 1)))))
 
 
 def workers() -> int:

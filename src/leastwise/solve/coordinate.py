@@ -36,7 +36,7 @@ SMALL_SHARE, LARGE_SHARE = (
 )  # a direct step of m coordinates costs as much as m / 12 rounds, or m / 60
 HOPELESS = 1e-11  # of its diagonal: a pivot below is a column that depends on others
 STILL = 1e-31  # of yy: a round that brings less moves by rounding alone
-TIGHT = 0.5  # share of the goal to which a working set is solved: the rest is for columns outside
+TIGHT = 0.8  # share of the goal to which a working set is solved: the rest is for columns outside
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
