@@ -236,6 +236,65 @@ def test_the_end_of_the_path_is_told_where_the_best_lies_there():
     X = rng.normal(size=(300, 3))
     fit = lw.fit((X, X @ [1.0, 2.0, 3.0] + 0.01 * rng.normal(size=300)), penalty=lw.L1("cv"))
     assert any("smallest alpha of the path" in note for note in fit.notes)
+    assert len(fit.choice.alphas) == 400  # it went on three times before
+
+
+def test_a_path_goes_on_where_the_least_error_lies_at_its_end():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    y = 3 * X[:, 0] + X[:, 2] + rng.normal(size=200)
+    for penalty in (lw.L1("cv"), lw.L2("cv")):
+        fit = lw.fit((X * [1, 1, 1e4], y), penalty=penalty)  # a unit that makes one column cheap
+        plain = lw.fit((X * [1, 1, 1e4], y))
+        assert np.mean(fit.validation.r2) > np.mean(plain.validation.r2) - 0.01
+        np.testing.assert_allclose(fit.coef, plain.coef, rtol=0.15, atol=0.1)
+
+
+def test_a_fixed_part_of_the_same_penalty_shortens_the_path_to_be_chosen_from():
+    X, y = rows()
+    whole, rest = (lw.fit((X, y), penalty=p).choice for p in (lw.L1("cv"), lw.L1(0.2) + lw.L1("cv")))
+    assert rest.alphas[0] == pytest.approx(whole.alphas[0] - 0.2)
+
+
+def test_a_bound_does_not_loosen_positive():
+    X, y = rows()
+    fit = lw.fit((X, y), positive=True, bounds={"x0": (-9, None), "x1": (None, 0.1)})
+    plain = lw.fit((X, y), positive=True, bounds={"x1": (0, 0.1)})
+    np.testing.assert_allclose(fit.coef, plain.coef, atol=1e-9)
+    assert (fit.coef >= 0).all()
+    assert (lw.fit((X, y)).coef < 0).any()
+
+
+def test_a_column_that_depends_on_free_ones_is_given_nothing():
+    X, y = rows()
+    Z = np.column_stack([X, X[:, 0] - 2 * X[:, 1]])
+    fit = lw.fit((Z, y), penalty=lw.L1(1e-6), factors={"x0": 0, "x1": 0}, precision="fast")
+    assert fit.coef[8] == 0
+    np.testing.assert_allclose(fit.coef[:8], lw.fit((X, y)).coef, atol=1e-4)
+
+
+def test_errors_on_held_out_rows_whose_columns_depend_are_those_of_the_rows():
+    from leastwise.solve.missed import Missed
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 6)) @ np.diag([1, 1e3, 1, 1e-3, 1, 1])
+    X[:, 1], X[:, 4] = 2 * X[:, 0] + X[:, 2], X[:, 3] * 7
+    y, coef = rng.normal(size=50), rng.normal(size=(3, 1, 6))
+    found = Missed.of(lw.Moments.of(X, y)).sse(coef, np.ones((3, 1)))
+    for one, b in zip(found[:, 0], coef[:, 0], strict=True):
+        assert one == pytest.approx(((y - X @ b - 1) ** 2).sum(), rel=1e-9)
+
+
+def test_zeros_are_marked_for_each_target_by_itself():
+    X, Y = rows(k=2)
+    table = lw.fit((X, Y), penalty=lw.L1(0.8)).facts["coefficients"]
+    for row in table:
+        assert (row["status"] == "zero") == (row["estimate"] == 0)
+
+
+def test_a_penalty_by_another_name_is_led_to_ours():
+    with pytest.raises(UsageError, match=r"penalty=lw\.L1"):
+        lw.fit(rows(), alpha="cv")
 
 
 def test_alphas_can_be_given():

@@ -7,7 +7,7 @@ one alpha serves all: errors count in units of each target's variance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -18,10 +18,13 @@ from leastwise.folds import Dealing
 from leastwise.moments import Moments
 from leastwise.numerics import Array, one_blas_thread, workers
 from leastwise.solve.missed import Missed
+from leastwise.solve.penalised import Penalised
 from leastwise.solve.regularised import Regularised
 
+MOST_EXTENSIONS = 3  # of a path, each as long as the first
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Choice:
     """Errors along a path of `alphas` (A,), largest first, and which of them the rule takes.
 
@@ -53,6 +56,9 @@ class Choice:
         spread = np.sqrt((each - error[:, None]) ** 2 @ share / max(K - 1, 1))
         return cls(rule, alphas, mse, weight, scale, error, spread)
 
+    def __repr__(self) -> str:
+        return f"Choice({self.rule!r}: alpha {self.alpha:.4g} of {len(self.alphas)})"
+
     @property
     def best(self) -> int:
         """Where the error is least; the larger penalty of two alike."""
@@ -74,8 +80,9 @@ class Choice:
 def choose(dealings: Sequence[Dealing], model: Regularised) -> Choice:
     """The errors of the model's path on every fold of these dealings. Cost: a path for each, in threads.
 
-    The alphas that come into question are those of all these rows together; of others nothing takes part.
-    Raises UsageError where there are fewer than two folds.
+    A path that was made here goes on further down as long as the least error lies at its end. The alphas
+    that come into question are those of all these rows together; of others nothing takes part. Raises
+    UsageError where there are fewer than two folds.
     """
     folds = len(dealings[0].folds) if dealings else 0
     if folds < 2:
@@ -84,21 +91,50 @@ def choose(dealings: Sequence[Dealing], model: Regularised) -> Choice:
             f"{'is' if folds == 1 else 'are'} {plural(folds, 'fold')}. Two are needed (folds=, --folds)."
         )
     problem = model.problem(dealings[0].rounded.whole)
+    scale = problem.c.square[len(problem.deviation) :] / problem.c.weight  # (k,)
     alphas = model.grid(problem)
-    tasks = [
-        pair
-        for dealing in dealings
-        for pair in zip(dealing.rounded.training, dealing.rounded.folds, strict=True)
-    ]
-    with one_blas_thread(), ThreadPoolExecutor(min(workers(), len(tasks))) as pool:
-        found = list(pool.map(lambda pair: _errors(pair[0], pair[1], model, alphas), tasks))
-    mse, weight = np.stack([f[0] for f in found], axis=1), np.array([f[1] for f in found])
-    scale = np.where(problem.yy > 0, problem.yy, 1.0)
-    return Choice.of_folds(model.penalty.rule, alphas, mse, weight, scale, dealings=len(dealings))
+    found: Choice | None = None
+    folds_of = [_Fold.of(*pair, model) for d in dealings for pair in _pairs(d.rounded)]
+    for _ in range(1 + MOST_EXTENSIONS):
+        more = alphas if found is None else model.further(found.alphas)
+        mse = _errors(folds_of, model, more)
+        if found is not None:
+            more, mse = np.append(found.alphas, more), np.concatenate([found.mse, mse])
+        weight = np.array([fold.weight for fold in folds_of])
+        unit = np.where(scale > 0, scale, 1.0)
+        found = Choice.of_folds(model.penalty.rule, more, mse, weight, unit, dealings=len(dealings))
+        if not model.made or found.best < len(more) - 1:
+            break
+    return found  # type: ignore[return-value]  # made at least once
 
 
-def _errors(train: Moments, held: Moments, model: Regularised, alphas: Array) -> tuple[Array, float]:
-    """Mean squared errors (A, k) on the rows held out, and their weight."""
-    path = model.path(model.problem(train), alphas)
-    unseen = held.imputed(train.gaps)
-    return Missed.of(unseen).sse(path.coef, path.intercept) / unseen.weight, unseen.weight
+def _pairs(dealing: Dealing) -> Iterable[tuple[Moments, Moments]]:
+    return zip(dealing.training, dealing.folds, strict=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """The problem of a fold's training rows, and the rows held out."""
+
+    problem: Penalised
+    unseen: Missed
+
+    @classmethod
+    def of(cls, train: Moments, held: Moments, model: Regularised) -> _Fold:
+        with one_blas_thread():
+            return cls(model.problem(train), Missed.of(held.imputed(train.gaps)))
+
+    @property
+    def weight(self) -> float:
+        return self.unseen.weight
+
+
+def _errors(folds: Sequence[_Fold], model: Regularised, alphas: Array) -> Array:
+    """Mean squared errors (A, F, k) on the rows held out."""
+
+    def of(fold: _Fold) -> Array:
+        path = model.path(fold.problem, alphas)
+        return fold.unseen.sse(path.coef, path.intercept) / fold.weight
+
+    with one_blas_thread(), ThreadPoolExecutor(min(workers(), len(folds))) as pool:
+        return np.stack(list(pool.map(of, folds)), axis=1)

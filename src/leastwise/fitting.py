@@ -42,6 +42,7 @@ from leastwise.terms import Number, Poly
 
 SMALL, SMALL_COLUMNS = 250_000, 40  # numbers, and columns, up to which "auto" is exact at once
 LATE = ("rank", "intercept", "se", "penalty", "alphas", "standardize", "factors", "bounds", "positive")
+OF_PENALTY = ("alpha", "l1", "l2", "lambda_", "lasso", "ridge", "l1_ratio", "cv")
 OPENING = ("columns", "delimiter", "encoding", "multiline", "labels")
 
 
@@ -139,6 +140,11 @@ def _prepared(
     of[Recipe] -= {"terms", "filled", "notes"}
     known = {*OPENING, *of[Recipe], *of[Options]}
     for name in common:
+        if name in OF_PENALTY:
+            raise UsageError(
+                f"There is no option {name!r}. Penalties are penalty=lw.L1('cv'), lw.L2(0.1), "
+                "lw.elastic_net('1se', 0.5)."
+            )
         if name not in known:
             raise UsageError(f"There is no option {name!r}. {did_you_mean(name, sorted(known))}")
     said = {k: v for k, v in common.items() if k in of[Recipe]}
@@ -196,7 +202,11 @@ def _of_penalty(choice: Choice | None, options: Options) -> list[str]:
     if choice is None or not isinstance(options.alphas, int):
         return []
     if choice.chosen == len(choice.alphas) - 1:
-        return [f"the smallest alpha of the path, {choice.alpha:.3g}, was chosen: hardly any penalty helps"]
+        return [
+            f"the smallest alpha of the path, {choice.alpha:.3g}, was chosen, and the error still falls "
+            "there: "
+            "hardly any penalty helps"
+        ]
     if choice.chosen == 0:
         what = (
             "no penalised coefficient helps" if options.penalty.share[0] else "the more penalty the better"

@@ -177,8 +177,9 @@ def ridge(moments: Moments, alpha: float) -> Inference:
 
 
 AFTER_SELECTION = (
-    "the lasso chooses its columns by the same rows: standard errors after it would be those of a model "
-    "that was never in doubt. Fit the chosen columns on rows that it has not seen"
+    "the penalty chose its columns by the same rows, and standard errors would take them as if they had "
+    "been "
+    "known before. Fit the chosen columns on rows that it has not seen"
 )
 SHRUNK = (
     "a penalty draws coefficients towards 0, and intervals about them would not hold their level; "

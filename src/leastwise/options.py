@@ -135,8 +135,8 @@ class Options:
             for name, plain in (("standardize", False), ("alphas", ALPHAS), ("factors", {})):
                 if getattr(self, name) != plain:
                     raise UsageError(
-                        f"{name} is about a penalty, and there is none. Add penalty=lw.L2('cv'), or "
-                        "leave it."
+                        f"{name} is about a penalty, and there is none. Add penalty=lw.L2('cv') (--penalty "
+                        "l2 --alpha cv), or leave it."
                     )
         elif not self.penalty.rule and self.alphas != ALPHAS and not isinstance(self.alphas, tuple):
             raise UsageError(
@@ -156,7 +156,7 @@ class Options:
             if not (is_number(low) and is_number(high) and low <= 0 <= high):
                 raise UsageError(
                     f"The bounds {pair!r} of '{name}' are no pair (low, high) with low <= 0 <= high. "
-                    "None stands for no bound."
+                    "None (on the command line an empty side) stands for no bound."
                 )
         # copies in plain numbers: nothing that the caller does to his changes a fit
         object.__setattr__(self, "factors", {name: float(v) for name, v in self.factors.items()})

@@ -153,8 +153,6 @@ def coefficient_table(fit: Any, level: float = LEVEL) -> dict[str, list[Any]]:
     vif = _inflation(solution, fit.moments)
     p = len(solution.names)
     status = np.where(solution.kept, "used", "dropped").astype(object)
-    if solution.penalised:
-        status[~solution.coef.any(axis=0)] = "zero"
     status[[name in set(solution.constant) for name in solution.names]] = "constant"
     against = {name: t.reference for t in recipe.terms if isinstance(t, Levels) for name in t.names}
     table: dict[str, list[Any]] = {key: [] for key in _COLUMNS}
@@ -168,9 +166,10 @@ def coefficient_table(fit: Any, level: float = LEVEL) -> dict[str, list[Any]]:
             value = float(solution.coef[t, j])
             effect = value * sd[j] / sd[p + t] if sd[p + t] else float("nan")
             tests = told.get((t, name), _NONE)
+            zero = solution.penalised and value == 0 and status[j] == "used"
             rows.append(
                 (target, name, value, *tests, _number(effect), vif.get(name), _number(mean[j]),
-                 _number(sd[j]), against.get(name, ""), str(status[j]))
+                 _number(sd[j]), against.get(name, ""), "zero" if zero else str(status[j]))
             )  # fmt: skip
         for row in rows:
             for key, value in zip(_COLUMNS, row, strict=True):
@@ -286,8 +285,9 @@ def scikit_learn(fit: Any) -> str:
     `tol=0`: at its default, scikit-learn 1.9 drops columns of small scale without a word.
     """
     recipe, solution, asked = fit.recipe, fit.solution, fit.options
-    if asked.bounds or asked.factors:
-        return "nothing in scikit-learn: it has no penalty factors, and no bounds but positive=True"
+    lacks = ["penalty factors"] * bool(asked.factors) + ["bounds but positive=True"] * bool(asked.bounds)
+    if lacks:
+        return f"nothing in scikit-learn, which has no {' and no '.join(lacks)}"
     plain = "" if solution.fits_intercept else ", fit_intercept=False"
     model = _estimator(solution, plain, asked.positive)
     weights = f", sample_weight=table[{recipe.weight!r}]" if recipe.weight else ""

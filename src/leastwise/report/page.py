@@ -38,7 +38,8 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
 
 def _largest(facts: Mapping[str, Any], most: int = 20) -> list[dict[str, Any]]:
     """The coefficients of the largest standardised effect, the largest first."""
-    return sorted(facts["coefficients"], key=lambda row: -abs(row["standardised"] or 0.0))[:most]
+    rows = [row for row in facts["coefficients"] if row["status"] != "zero"] or facts["coefficients"]
+    return sorted(rows, key=lambda row: -abs(row["standardised"] or 0.0))[:most]
 
 
 def _top(facts: Mapping[str, Any]) -> float:

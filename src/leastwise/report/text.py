@@ -50,8 +50,10 @@ def data_lines(facts: Mapping[str, Any]) -> str:
 def _coefficients(facts: Mapping[str, Any]) -> str:
     rows = facts["coefficients"]
     shown = rows
+    zeros = sum(row["status"] == "zero" for row in rows)
     if len(rows) > SHOWN + 1:
-        order = sorted(rows, key=lambda row: -abs(row["standardised"] or 0))
+        some = [row for row in rows if row["status"] != "zero"]
+        order = sorted(some, key=lambda row: -abs(row["standardised"] or 0))
         biggest = [row["term"] for row in order if row["term"] != "(Intercept)"][:SHOWN]
         shown = [row for row in rows if row["term"] in {*biggest, "(Intercept)"}]
     several = len(facts["model"]["targets"]) > 1
@@ -70,10 +72,14 @@ def _coefficients(facts: Mapping[str, Any]) -> str:
         for row in shown
     ]
     table = aligned([head, *body], left={0, *([1] if several else []), len(head) - 1})
-    more = len(rows) - len(shown)
-    if more:
-        table += f"\n... and {plural(more, 'smaller coefficient')} (standardised); all are in the table"
-    return table
+    return table + _not_shown(len(rows) - len(shown), zeros if len(rows) > SHOWN + 1 else 0)
+
+
+def _not_shown(more: int, zeros: int) -> str:
+    """What is said of coefficients that are not printed."""
+    said = [f"{plural(more - zeros, 'smaller coefficient')} (standardised)"] if more > zeros else []
+    said += [f"{plural(zeros, 'coefficient')} that the penalty put to 0"] if zeros else []
+    return f"\n... and {' and '.join(said)}; all are in the table" if said else ""
 
 
 def _tests(row: Mapping[str, Any]) -> list[str]:
@@ -238,9 +244,9 @@ def _chosen(penalty: Mapping[str, Any]) -> str:
     )
     by = "leaving out each row" if penalty["alone"] else "held-out folds"
     text = f"alpha {penalty['alpha']:.3g} of {len(error)} by {by} ({penalty['rule']}): "
-    text += f"least error {least}"
+    text += f"least mean squared error {least}"
     if penalty["rule"] == "1se":
-        text += f"; the largest alpha within that spread has {number(error[chosen])}"
+        text += f"; the largest alpha within it has {number(error[chosen])}"
     return text
 
 

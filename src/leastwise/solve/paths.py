@@ -114,7 +114,7 @@ class Path:
 
     @property
     def log_likelihood(self) -> Array:
-        """Of normal errors at their variance's maximum (A, k)."""
+        """Of normal errors at their variance's maximum (A, k); analytic weights add a constant to it."""
         with np.errstate(divide="ignore"):
             return -self.n / 2 * (np.log(2 * np.pi * self.rss / self.n) + 1)
 

@@ -21,6 +21,7 @@ from leastwise.solve.solution import Solution
 
 ALPHAS = 100
 REACH = 1e-3, 1e-2  # least alpha over the largest, where rows are more than columns, and else
+LEAST_SHARE = 1e-8  # how much further at most
 RIDGE = 1e3, 1e-8  # the same for ridge, of the mean eigenvalue: from all shrunk to none
 
 
@@ -47,16 +48,28 @@ class Regularised:
         if not isinstance(self.alphas, int):
             return np.array(sorted(self.alphas, reverse=True), np.float64)
         one, two = self._share
+        apart = _apart(problem.f1)
         if one > 0:
             p = len(problem.columns)
             top = max((problem.largest - self.penalty.l1 * bool(self.penalty.rule)) / one, 0.0)
-            low = top * REACH[0 if problem.count > p else 1]
+            low = top * REACH[0 if problem.count > p else 1] * apart
         else:
             mean = problem.steepest / 2 / max(len(problem.columns), 1) / (two or 1.0)
-            top, low = mean * RIDGE[0], mean * RIDGE[1]
+            top, low = mean * RIDGE[0], mean * RIDGE[1] * apart**2
         if not 0 < top < np.inf:  # nothing pulls at any coefficient: all paths are 0
             top, low = 1.0, REACH[0]
         return np.geomspace(top, low, self.alphas)
+
+    @property
+    def made(self) -> bool:
+        """Whether the path is made here, and not of alphas that were given."""
+        return isinstance(self.alphas, int)
+
+    def further(self, alphas: Array) -> Array:
+        """As many alphas again, from the end of a path downwards."""
+        count = self.alphas if isinstance(self.alphas, int) else len(self.alphas)
+        ratio = REACH[0] if self._share[0] > 0 else RIDGE[1]
+        return np.geomspace(alphas[-1], alphas[-1] * ratio, count + 1)[1:]
 
     def path(self, problem: Penalised, alphas: Array) -> Path:
         """The fits for alphas (A,), largest first."""
@@ -85,6 +98,15 @@ class Regularised:
         k = len(problem.yy)
         trusted = [_trusted(problem, path, penalty, t) for t in range(k)] if digits else [UNASKED] * k
         return _solution(problem, path, penalty, moments.exact, trusted)
+
+
+def _apart(f1: Array) -> float:
+    """How much further down a path goes for columns of other units: 1 up to a factor of 10 between them.
+
+    The penalty of a column in small units is dear, and it comes in late, whatever it is worth.
+    """
+    some = f1[f1 > 0]
+    return float(min(1.0, max(10 * some.min() / some.max(), LEAST_SHARE))) if len(some) else 1.0
 
 
 def checked_alphas(alphas: Any) -> int | tuple[float, ...]:

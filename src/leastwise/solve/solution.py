@@ -119,7 +119,8 @@ class Solution:
         columns = plural(len(self.names), "column")
         used = "all" if self.rank == len(self.names) else f"{self.rank:,}"
         freedom = ", ".join(f"{df:,.4g}" for df in self.df)
-        text = f"{used} of {columns} with a coefficient, {freedom} degrees of freedom"
+        one = len(self.df) == 1 and self.df[0] == 1
+        text = f"{used} of {columns} with a coefficient, {freedom} degree{'' if one else 's'} of freedom"
         if (self.gap > self.goal).any():
             worst = int(np.argmax(self.gap / np.maximum(self.goal, 1e-300)))
             text += (
