@@ -13,7 +13,7 @@ from benchmarks.path_ways import OURS, Way
 from benchmarks.peers import Worker, WorkerError
 from benchmarks.precision import others
 
-LIMIT, LONG, ROUNDS, FEW = 100.0, 15.0, 5, 3  # seconds of a run, and how often it is repeated
+LIMIT, LONG, ROUNDS, FEW = 30.0, 15.0, 5, 3  # seconds of a run, and how often it is repeated
 
 
 @dataclass

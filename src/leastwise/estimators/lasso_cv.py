@@ -28,6 +28,7 @@ from leastwise.solve.paths import Path, path_of
 from leastwise.solve.penalised import Penalised, Shrinkage
 from leastwise.solve.point import Point, approached
 
+FOLDS = 1e-6  # gap that is aimed at on folds: their errors are then within a few millionths
 LEAST = float(np.finfo(np.float64).resolution)  # scikit-learn's smallest alpha of a grid
 NO_GRID = (
     "Automatic alpha grid generation is not supported for l1_ratio=0. Please supply a grid by providing "
@@ -44,10 +45,9 @@ class Descent:
     tol: float
     most: int
 
-    @property
-    def sharp(self) -> float:
-        """The gap that is aimed at."""
-        return min(enough(self.tol), SHARP)
+    def aim(self, sharp: float) -> float:
+        """The gap that is aimed at: what is enough, or `sharp` where that is less."""
+        return min(enough(self.tol), sharp)
 
     def problem(self, moments: Moments) -> Penalised:
         """What is to be solved."""
@@ -58,13 +58,13 @@ class Descent:
         """The fits for scikit-learn's alphas (A,), largest first."""
         with one_blas_thread():
             return path_of(
-                self.problem(moments), alphas * ratio, alphas * (1 - ratio) / 2, self.sharp, self.most
+                self.problem(moments), alphas * ratio, alphas * (1 - ratio) / 2, self.aim(FOLDS), self.most
             )
 
     def point(self, moments: Moments, alpha: float, ratio: float) -> Point:
         """The fit for one of them."""
         l1, l2 = alpha * ratio, alpha * (1 - ratio) / 2
-        return approached(self.problem(moments), l1, l2, self.sharp, self.most)
+        return approached(self.problem(moments), l1, l2, self.aim(SHARP), self.most)
 
     def largest(self, moments: Moments) -> float:
         """The least l1 under which every coefficient is 0."""
