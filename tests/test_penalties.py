@@ -234,7 +234,7 @@ def test_a_penalty_can_be_chosen_for_several_targets_in_units_of_each():
 def test_the_end_of_the_path_is_told_where_the_best_lies_there():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 3))
-    fit = lw.fit((X, X @ [1.0, 2.0, 3.0] + 0.01 * rng.normal(size=300)), penalty=lw.L1("cv"))
+    fit = lw.fit((X, X @ [1.0, 2.0, 3.0]), penalty=lw.L1("cv"))  # nothing but shrinking errs
     assert any("smallest alpha of the path" in note for note in fit.notes)
     assert len(fit.choice.alphas) == 400  # it went on three times before
 

@@ -34,6 +34,7 @@ SMALL_SHARE, LARGE_SHARE = (
     12,
     60,
 )  # a direct step of m coordinates costs as much as m / 12 rounds, or m / 60
+FLAT = 1e-9  # of the penalty: what falls less along dependent columns does not fall
 HOPELESS = 1e-11  # of its diagonal: a pivot below is a column that depends on others
 STILL = 1e-31  # of yy: a round that brings less moves by rounding alone
 TIGHT = 0.8  # share of the goal to which a working set is solved: the rest is for columns outside
@@ -166,23 +167,29 @@ def _back(U, d):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _along(A, U, slope):
+def _along(A, U, slope, kinks):
     """A direction (m,) that changes next to nothing but the penalty, and how far down it goes on.
 
-    Of the first dependent column, 1, and of those before it, what takes its place; no direction, 0, where
-    none is dependent. With `left` the pivot that was too small, P changes by `left x^2 / 2 - fall x`.
+    Of a dependent column, 1, and of those before it, what takes its place; of the first of which the
+    penalty (`kinks` for a unit of each) falls that way: copies may share as they like. No direction, 0,
+    where there is none. With `left` the pivot that was too small, P changes by `left x^2 / 2 - fall x`.
     """
     m = len(A)
     z = np.zeros(m)
     for a in range(m):
         if U[a, a] == np.inf:
             left = A[a, a]
+            z[:] = 0.0
             for b in range(a):
                 z[b] = -U[b, a]
                 left -= U[b, a] ** 2
             _back(U, z[:a])
             z[a] = 1.0
-            fall = _dot(z, slope)
+            fall, most = _dot(z, slope), 0.0
+            for b in range(m):
+                most += abs(z[b]) * kinks[b]
+            if abs(fall) <= FLAT * most:
+                continue
             if fall < 0:
                 for b in range(m):
                     z[b] = -z[b]
@@ -242,7 +249,7 @@ def _direct(Q, g, t, places, f1, f2, lo, hi, l1, l2):
     H = _curved(Q, places, f2, l2)
     U = _factor(H)
     slope = _slope(g, t, places, f1, f2, l1, l2)
-    z, far = _along(H, U, slope)
+    z, far = _along(H, U, slope, l1 * f1[places])
     if far > 0:  # columns that depend on one another: what only the penalty holds goes first
         first = _reach(t, z, places, lo, hi, far)
         if 0 < first < np.inf:

@@ -71,11 +71,11 @@ class Regularised:
         ratio = REACH[0] if self._share[0] > 0 else RIDGE[1]
         return np.geomspace(alphas[-1], alphas[-1] * ratio, count + 1)[1:]
 
-    def path(self, problem: Penalised, alphas: Array) -> Path:
-        """The fits for alphas (A,), largest first."""
+    def path(self, problem: Penalised, alphas: Array, tol: float | None = None) -> Path:
+        """The fits for alphas (A,), largest first; to a gap of `tol`, or of the model's own."""
         fixed = self.penalty if self.penalty.rule else Penalty(rule="cv", share=self._share)
         with one_blas_thread():
-            return path_of(problem, *fixed.along(alphas), self.tol, MOST_ROUNDS)
+            return path_of(problem, *fixed.along(alphas), tol or self.tol, MOST_ROUNDS)
 
     @property
     def _share(self) -> tuple[float, float]:
