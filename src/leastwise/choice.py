@@ -1,6 +1,6 @@
 """Which penalty: the error of a whole path on held-out folds, and the rule that picks from it.
 
-For every split the path is solved on the training moments, and its error on the held-out rows follows
+For every fold the path is solved on the training moments, and its error on the held-out rows follows
 from the held-out moments (Missed): no row is read. Folds weigh as their rows do. With several targets,
 one alpha serves all: errors count in units of each target's variance.
 """
@@ -22,7 +22,7 @@ from leastwise.solve.penalised import Penalised
 from leastwise.solve.regularised import Regularised
 
 ON_FOLDS = 1e-7  # gap asked for on folds: errors are then right to a millionth
-ALIKE = 1e-6
+ALIKE = 1e-6  # errors no further apart are one
 MOST_EXTENSIONS = 3  # of a path, each as long as the first
 
 
@@ -94,20 +94,21 @@ def choose(dealings: Sequence[Dealing], model: Regularised) -> Choice:
         )
     problem = model.problem(dealings[0].rounded.whole)
     scale = problem.c.square[len(problem.deviation) :] / problem.c.weight  # (k,)
-    alphas = model.grid(problem)
-    found: Choice | None = None
     folds_of = [_Fold.of(*pair, model) for d in dealings for pair in _pairs(d.rounded)]
-    for _ in range(1 + MOST_EXTENSIONS):
-        more = alphas if found is None else model.further(found.alphas)
-        mse = _errors(folds_of, model, more)
-        if found is not None:
-            more, mse = np.append(found.alphas, more), np.concatenate([found.mse, mse])
-        weight = np.array([fold.weight for fold in folds_of])
-        unit = np.where(scale > 0, scale, 1.0)
-        found = Choice.of_folds(model.penalty.rule, more, mse, weight, unit, dealings=len(dealings))
-        if not model.made or found.best < len(more) - 1:
+    weight, unit = np.array([fold.weight for fold in folds_of]), np.where(scale > 0, scale, 1.0)
+
+    def told(alphas: Array, mse: Array) -> Choice:
+        return Choice.of_folds(model.penalty.rule, alphas, mse, weight, unit, dealings=len(dealings))
+
+    alphas = model.grid(problem)
+    found = told(alphas, _errors(folds_of, model, alphas))
+    for _ in range(MOST_EXTENSIONS):
+        if not model.made or found.best < len(found.alphas) - 1:
             break
-    return found  # type: ignore[return-value]  # made at least once
+        more = model.further(found.alphas)
+        mse = np.concatenate([found.mse, _errors(folds_of, model, more)])
+        found = told(np.append(found.alphas, more), mse)
+    return found
 
 
 def _pairs(dealing: Dealing) -> Iterable[tuple[Moments, Moments]]:
