@@ -21,6 +21,7 @@ NAMES = (
     "digits",
     "descent",
     "paths",
+    "wide_path",
     "cv",
 )
 
