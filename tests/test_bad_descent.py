@@ -282,15 +282,29 @@ def test_options_that_do_not_go_together_are_refused(asked: Asked, words: tuple[
         lw.descend(noisy(), **asked)
 
 
-@pytest.mark.parametrize("name", ["rank", "se", "cluster"])
+FOR_FIT: dict[str, Any] = {
+    "rank": "min-norm", "se": "HC1", "alphas": (0.1, 1.0), "factors": {"x0": 0.0}, "bounds": {"x0": (0, 1)},
+    "positive": True, "repeats": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*FOR_FIT, "cluster"])
 def test_what_is_for_fit_alone_is_no_option(name: str) -> None:
-    with refused(UsageError, f"'{name}'"):
-        lw.descend(plane(), **{name: "min-norm"})
+    with refused(UsageError, f"{name}=", "is for fit, and descent has no use for it"):
+        lw.descend(plane(), **{name: FOR_FIT.get(name, "site")})
 
 
-def test_options_that_do_not_apply_are_refused_in_options_too() -> None:
-    with refused(UsageError, "se"):
-        lw.descend(plane(), options=lw.Options(se="HC1"))
+@pytest.mark.parametrize("name", ["rank", "se", "bounds", "positive", "repeats"])
+def test_options_that_do_not_apply_are_refused_in_options_too(name: str) -> None:
+    with refused(UsageError, f"{name}="):
+        lw.descend(plane(), options=lw.Options(**{name: FOR_FIT[name]}))
+
+
+def test_a_penalty_in_options_is_told_where_it_belongs() -> None:
+    with refused(UsageError, "options hold penalty=", "Give descend penalty= itself"):
+        lw.descend(plane(), options=lw.Options(penalty=lw.L2(0.1)))
+    with refused(UsageError, "folds='leave-one-out'"):
+        lw.descend(plane(), options=lw.Options(folds="leave-one-out"))
 
 
 @pytest.mark.parametrize(

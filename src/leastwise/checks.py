@@ -24,8 +24,7 @@ def standard_errors(rows: Rows, recipe: Recipe, options: Options) -> None:
     if by is not None and options.shrinks:
         raise UsageError(
             f"cluster='{by}' is for standard errors, and a penalty or bounds leave none. Leave it out; "
-            "rows that "
-            "belong together in folds are named with group=."
+            "rows that belong together in folds are named with group=."
         )
     if by is not None and rows.is_text and recipe.reads.get(by) == "number":
         raise ColumnError(cluster_is_number(by))
@@ -162,6 +161,5 @@ def plan(plan: FoldPlan | None, chosen: Options) -> None:
     if chosen.repeats not in (1, repeats):
         raise UsageError(
             f"These moments were made with repeats={repeats}, not {chosen.repeats}. Condense anew, or "
-            "leave it "
-            "out."
+            "leave it out."
         )

@@ -31,8 +31,7 @@ def plan_of(rows: Rows, recipe: Recipe, options: Options, *, alone: bool) -> tup
         if options.folds == ALONE and not alone:
             raise UsageError(
                 f"folds='{ALONE}' takes the rows once more, and moments hold none. Give it to fit, or a "
-                "number "
-                "of folds."
+                "number of folds."
             )
         return None, ""
     if isinstance(options.folds, str):
@@ -83,8 +82,8 @@ def _by_labels(rows: Rows, recipe: Recipe, way: str, alone: bool) -> FoldPlan:
     """Each group a fold of its own."""
     if recipe.named_groups is None:
         raise UsageError(
-            f"folds='{way}' takes a column that says which rows belong together. Name it with group= "
-            "(--group)."
+            f"folds='{way}' takes a column that says which rows belong together. "
+            "Name it with group= (--group)."
         )
     if not rows.rereadable or not alone:
         raise UsageError(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from leastwise.teach import LinearRegression
 
 STEPS = 100
-NOT_OURS = ("rank", "se", "cluster")
+NOT_OURS = ("rank", "se", "cluster", "alphas", "factors", "bounds", "positive", "repeats")
 CONVERGED = 1e-12  # of what could be gained: less than that is left
 CHUNK = 1_024  # steps whose validation losses are looked at together
 OTHER_NAMES = {
@@ -61,9 +61,9 @@ def descend(
 
     with a penalty on `L + (2/k) penalty`. `source` and `target` as for `fit`, or Moments; `common`:
     fields of `Training` (lr, steps, start, method, momentum, optimizer, penalty, batch, ...), of `Recipe`
-    and `Options` (but rank, se and cluster). method="moments" reads the rows once: cost n p^2 for the
-    pass, p^3 once, then steps p for the loss of all steps and p^2 for the parameters of each one that is
-    asked for. "autograd" and "analytic" cost steps n p k.
+    and `Options` that say what rows mean and how they are dealt. method="moments" reads the rows once: cost
+    n p^2 for the pass, p^3 once, then steps p for the loss of all steps and p^2 for the parameters of each
+    one that is asked for. "autograd" and "analytic" cost steps n p k.
 
     Warns (LeastwiseWarning) before it begins where the rate is above its limit, above which the loss
     grows. Raises errors.LeastwiseError of the kind that fits.
@@ -96,6 +96,8 @@ def _sorted_out(
     theirs = {f.name for cls in (Recipe, Options) for f in fields(cls)} - {"terms", "filled", "notes"}
     theirs = (theirs | set(OPENING)) - set(NOT_OURS)
     for name in common:
+        if name in NOT_OURS:
+            raise UsageError(_for_fit(name, common[name]))
         if name not in ours | theirs:
             raise UsageError(_unknown_option(name, ours | theirs))
     _for_fit_alone(recipe, options)
@@ -115,11 +117,24 @@ def _sorted_out(
 
 def _for_fit_alone(recipe: Recipe | None, options: Options | None) -> None:
     """What a recipe or options ask for that descent has not."""
-    odd = {"se": getattr(options, "se", None), "cluster": getattr(recipe, "cluster", None)}
-    odd["rank"] = None if getattr(options, "rank", "drop") == "drop" else getattr(options, "rank", None)
-    for name, value in odd.items():
-        if value is not None:
-            raise UsageError(f"{name}={value!r} is for fit, and descent has no use for it. Leave it out.")
+    plain = Options()
+    for name in (*NOT_OURS, "penalty", "standardize"):
+        value = getattr(recipe if name == "cluster" else options, name, None)
+        if value is not None and value != getattr(plain, name, None):
+            raise UsageError(_for_fit(name, value))
+    if isinstance(getattr(options, "folds", None), str):
+        raise UsageError(_for_fit("folds", getattr(options, "folds", None)))
+
+
+def _for_fit(name: str, value: Any) -> str:
+    """What is said of an option of fit's that descent has not."""
+    if name in ("penalty", "standardize"):
+        return f"options hold {name}={value!r}, which is for fit. Give descend {name}= itself, or Training."
+    if name in ("factors", "bounds", "positive"):
+        hint = "Its penalty meets all coefficients alike, and none is bounded: take fit."
+    else:
+        hint = "Leave it out."
+    return f"{name}={value!r} is for fit, and descent has no use for it. {hint}"
 
 
 def _unknown_option(name: str, known: set[str]) -> str:

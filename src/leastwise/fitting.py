@@ -204,8 +204,7 @@ def _of_penalty(choice: Choice | None, options: Options) -> list[str]:
     if choice.chosen == len(choice.alphas) - 1:
         return [
             f"the smallest alpha of the path, {choice.alpha:.3g}, was chosen, and the error still falls "
-            "there: "
-            "hardly any penalty helps"
+            "there: hardly any penalty helps"
         ]
     if choice.chosen == 0:
         what = (

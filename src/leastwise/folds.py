@@ -95,8 +95,8 @@ class FoldPlan:
         if len(labels) < 2 or len(always) == len(labels):
             raise UsageError(
                 f"The column of {'folds' if predefined else 'groups'} holds {plural(len(labels), 'label')}"
-                f"{' and none to hold out' if always else ''}. Two are needed, one to train on and one to "
-                "hold out."
+                f"{' and none to hold out' if always else ''}. Two are needed, one to train on and one "
+                "to hold out."
             )
         places = {label: i for i, label in enumerate(labels)}
         groups = len(labels) - len(always)

@@ -178,8 +178,7 @@ def ridge(moments: Moments, alpha: float) -> Inference:
 
 AFTER_SELECTION = (
     "the penalty chose its columns by the same rows, and standard errors would take them as if they had "
-    "been "
-    "known before. Fit the chosen columns on rows that it has not seen"
+    "been known before. Fit the chosen columns on rows that it has not seen"
 )
 SHRUNK = (
     "a penalty draws coefficients towards 0, and intervals about them would not hold their level; "

@@ -41,10 +41,10 @@ def gram(Z: Any) -> Any:
     return gram(Z.numpy()) if Z.device.type == "cpu" else Z.T @ Z
 
 
-def each(M: Array, t: Array) -> Array:
+def each(M: Any, t: Array) -> Array:
     """`M t_a` for every t_a of t (A, c, k), as one product: (A, m, k) for M (m, c)."""
     A, c, k = t.shape
-    return np.asarray((M @ t.transpose(1, 0, 2).reshape(c, A * k)).reshape(len(M), A, k).transpose(1, 0, 2))
+    return np.asarray((M @ t.transpose(1, 0, 2).reshape(c, A * k)).reshape(-1, A, k).transpose(1, 0, 2))
 
 
 def block_rows(q: int) -> int:
@@ -106,18 +106,18 @@ class _Blas:
 _blas = _Blas()
 
 
-def content_hash(matrices: Sequence[NDArray[Any]], seed: int) -> NDArray[np.uint64]:
+def content_hash(matrices: Sequence[Any], seed: int) -> NDArray[np.uint64]:
     """One 64-bit number a row (n,), made of the row's values alone, never of where it stood.
 
-    `matrices` (n, p), (n, k), ... stand side by side. Multilinear hashing of the bits of each float64
-    (odd multipliers drawn from `seed`), finished with splitmix64. Equal rows hash equally under any
-    chunking, order or number of workers, for all arithmetic is on integers. -0.0 counts as 0.0.
+    `matrices` (n, p), (n, k), ..., arrays or CSR, stand side by side. Multilinear hashing of the bits of
+    each float64 (odd multipliers drawn from `seed`), finished with splitmix64. Equal rows hash equally
+    under any chunking, order or number of workers, for all arithmetic is on integers. -0.0 counts as 0.0.
 
     Source: Lemire and Kaser, Strongly universal string hashing is fast, Computer Journal 57 (2014).
     """
     width = sum(matrix.shape[1] for matrix in matrices)
     state = np.random.SeedSequence(seed).generate_state(width + 1, np.uint64) | np.uint64(1)
-    total = np.full(len(matrices[0]), state[-1], np.uint64)
+    total = np.full(matrices[0].shape[0], state[-1], np.uint64)
     start = 0
     for matrix in matrices:
         stop = start + matrix.shape[1]
@@ -126,15 +126,24 @@ def content_hash(matrices: Sequence[NDArray[Any]], seed: int) -> NDArray[np.uint
     return _splitmix(total)
 
 
-def _add_hashes(total: NDArray[np.uint64], matrix: NDArray[Any], state: NDArray[np.uint64]) -> None:
+def _add_hashes(total: NDArray[np.uint64], matrix: Any, state: NDArray[np.uint64]) -> None:
     """`total += bits(matrix) @ state`, by blocks of a few large calls: threads share one interpreter."""
+    if hasattr(matrix, "indptr"):  # scipy's CSR: 0 has no bits, so that what is not stored adds nothing
+        stored = _bits(matrix.data) * state[matrix.indices]
+        until = np.append(np.uint64(0), np.cumsum(stored, dtype=np.uint64))
+        total += until[matrix.indptr[1:]] - until[matrix.indptr[:-1]]
+        return
     step = max(1, BLOCK_BYTES // (8 * max(matrix.shape[1], 1)))
     for first in range(0, len(matrix), step):
-        block = matrix[first : first + step]
-        values = np.add(block, 0.0, out=np.empty(block.shape), casting="unsafe")
-        bits = values.view(np.uint64)
-        bits = bits ^ (bits >> np.uint64(32))  # the low half of a short decimal is all zeros
+        bits = _bits(matrix[first : first + step])
         total[first : first + step] += np.einsum("np,p->n", bits, state)
+
+
+def _bits(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Those of float64; of 0 and -0 alike none."""
+    plain = np.add(values, 0.0, out=np.empty(values.shape), casting="unsafe")
+    bits = plain.view(np.uint64)
+    return np.asarray(bits ^ (bits >> np.uint64(32)))  # the low half of a short decimal is all zeros
 
 
 def _splitmix(h: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -96,14 +96,13 @@ class Options:
         object.__setattr__(self, "repeats", int(self.repeats))
         if self.folds in WAYS and self.seed:
             raise UsageError(
-                f"seed={self.seed} deals rows, and folds={self.folds!r} leaves nothing to deal. Leave it "
-                "out."
+                f"seed={self.seed} deals rows, and folds={self.folds!r} leaves nothing to deal. "
+                "Leave it out."
             )
         if self.folds == 0 and isinstance(self.penalty, Penalty) and self.penalty.rule:
             raise UsageError(
-                f"alpha='{self.penalty.rule}' is chosen by held-out folds, and folds=0 came. Leave it out, "
-                "or "
-                "give a number for alpha."
+                f"alpha='{self.penalty.rule}' is chosen by held-out folds, and folds=0 came. Leave it "
+                "out, or give a number for alpha."
             )
         if self.repeats > 1 and (isinstance(self.folds, str) or self.folds == 0):
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Parts: the moments of some rows, as the matrix, as the rows themselves, or in integers.
+"""Parts: the moments of some rows, as the matrix, as the rows themselves (dense or sparse), or in integers.
 
 Columns stand in the order `[1, X, M, Y]` of moments.py. A part adds up with others of its kind, and
 can be mapped: `Z[:, columns] += Z[:, by] * factor`, which is how shifts and fillings are done.
@@ -21,6 +21,8 @@ from leastwise.integers import BITS, Integers, exactly, moved, rounded_all
 from leastwise.numerics import Array, block_rows, gram, two_product
 
 Places = NDArray[np.intp]
+SCATTERED = 0.25  # share of stored values from which sparse rows are dense ones, and faster as such
+MANY = 5_000  # columns from which sparse rows are kept, however many, if they are less than the matrix
 FAR = 2.0**-300  # weights so far from their unit are summed apart
 HUGE = 512 - BITS  # place of the digits of numbers whose squares leave float64
 
@@ -103,9 +105,101 @@ class Thin:
         return Dense(self.n, self.cross, self.size)
 
     @property
+    def roots(self) -> Array:
+        """The roots of the weights (n,)."""
+        return self.rows[:, 0]
+
+    @property
     def sums(self) -> Array:
         """The first row of `cross` (1+q,), without making the matrix."""
         return np.asarray(self.rows[:, 0] @ self.rows)
+
+    def comoment(self) -> Array:
+        return self.dense().comoment()
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Moments as sparse rows: features `X` (n, p), one of scipy's CSR arrays, and `ends` (n, 1+k).
+
+    Features are taken about zero, where most of them are; `ends` are the first column and the targets about
+    their shift. All is times the root of the weights already; `size` as above.
+    """
+
+    n: int
+    X: Any
+    ends: Array
+    size: Array
+
+    @classmethod
+    def of(cls, n: int, X: Any, ends: Array) -> Sparse:
+        own = np.asarray(X.power(2).sum(axis=0)).ravel()
+        of_ends = np.einsum("nk,nk->k", ends, ends)
+        return cls(n, X, ends, np.concatenate([of_ends[:1], own, of_ends[1:]]))
+
+    @staticmethod
+    def pays(n: int, q: int, stored: int) -> bool:
+        """Whether `stored` values of n rows are the smaller summary beside the matrix, and sparse ones."""
+        few = n <= q or (q > MANY and 2 * stored < q**2)
+        return few and stored < SCATTERED * n * q
+
+    @property
+    def roots(self) -> Array:
+        """The roots of the weights (n,)."""
+        return self.ends[:, 0]
+
+    @cached_property
+    def cross(self) -> Array:
+        X, E, p = self.X, self.ends, self.X.shape[1]
+        places = np.append(0, np.arange(1 + p, E.shape[1] + p))
+        C, across = np.empty((E.shape[1] + p,) * 2), np.asarray(X.T @ E)
+        C[1 : 1 + p, 1 : 1 + p] = (X.T @ X).toarray()
+        C[1 : 1 + p, places], C[places, 1 : 1 + p] = across, across.T
+        C[np.ix_(places, places)] = gram(E)
+        return C
+
+    def plus(self, other: Part) -> Part:
+        if isinstance(other, Sparse):
+            from scipy import sparse
+
+            stored, rows = self.X.nnz + other.X.nnz, len(self.ends) + len(other.ends)
+            if self.pays(rows, len(self.size), stored):
+                X = sparse.vstack([self.X, other.X], format="csr")
+                ends = np.concatenate([self.ends, other.ends])
+                return Sparse(self.n + other.n, X, ends, self.size + other.size)
+        return (self.thin() if isinstance(other, Thin) else self.dense()).plus(other)
+
+    def minus(self, other: Part) -> Dense:
+        return self.dense().minus(other)
+
+    def mapped(self, columns: Places, by: Places, factor: Array) -> Part:
+        p = self.X.shape[1]
+        if (columns <= p).any() or (by > 0).any():  # features would leave zero
+            return self.thin().mapped(columns, by, factor)
+        ends = self.ends.copy()
+        ends[:, columns - p] += ends[:, by] * factor
+        return Sparse(self.n, self.X, ends, _grown(self.size, columns, by, factor))
+
+    def only(self, columns: Places) -> Part:
+        p = self.X.shape[1]
+        kind = np.where(columns == 0, 0, np.where(columns <= p, 1, 2))
+        if (np.diff(kind) < 0).any() or np.count_nonzero(kind == 0) != 1:  # another order than theirs
+            return self.thin().only(columns)
+        ends = self.ends[:, np.append(0, columns[kind == 2] - p)]
+        return Sparse(self.n, self.X[:, columns[kind == 1] - 1], ends, self.size[columns])
+
+    def thin(self) -> Thin:
+        """The same rows, dense."""
+        return Thin(self.n, np.hstack([self.ends[:, :1], self.X.toarray(), self.ends[:, 1:]]), self.size)
+
+    def dense(self) -> Dense:
+        return Dense(self.n, self.cross, self.size)
+
+    @property
+    def sums(self) -> Array:
+        """The first row of `cross` (1+q,), without making the matrix."""
+        of_ends = self.roots @ self.ends
+        return np.concatenate([of_ends[:1], np.asarray(self.X.T @ self.roots), of_ends[1:]])
 
     def comoment(self) -> Array:
         return self.dense().comoment()
@@ -185,7 +279,7 @@ class Exact:
         return Exact(self.n, self.integers.settled(), self.long)
 
 
-Part = Dense | Thin | Exact
+Part = Dense | Thin | Sparse | Exact
 
 
 def as_exact(part: Part) -> Exact:

@@ -194,8 +194,8 @@ class Recipe:
         idle = [name for name in self.powers if name not in chosen]
         if idle:
             raise ColumnError(
-                f"Powers of {listed(idle)} were asked for, and it is no feature here. Add it to the "
-                "features."
+                f"Powers of {listed(idle)} were asked for, and it is no feature here. Add it to "
+                "the features."
             )
         if self.weight_kind != "analytic" and self.weight is None:
             raise UsageError(

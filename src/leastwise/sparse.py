@@ -2,8 +2,8 @@
 
 With few stored values the products are sparse, and features are taken about zero, where most of their
 values are; targets about their mean. From a share of DENSE on, BLAS on blocks of dense rows is faster, and
-features are taken about the mean of the first rows, as anywhere else. Where rows are no more than columns
-they are kept as they are, dense: (n, p) is then less than (p, p).
+features are taken about the mean of the first rows, as anywhere else. Where what is stored is less than the
+matrix of products, the rows are kept as they are.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from leastwise.errors import DataError, MissingError, plural
 from leastwise.moments import Moments, first_shift
 from leastwise.numerics import Array, block_rows, gram, one_blas_thread, workers
-from leastwise.parts import Dense, Thin
+from leastwise.parts import Dense, Sparse, Thin
 from leastwise.rows.block import checked_weights
 
 DENSE = 0.05  # share of stored values from which a block is multiplied as a dense one
@@ -44,7 +45,8 @@ def sparse_moments(X: Any, y: Any, weight: Any = None) -> Moments:
     w = None if weight is None else checked_weights(np.asarray(weight, np.float64), n)
     names = tuple(f"x{j}" for j in range(p))
     targets = tuple(f"y{j}" for j in range(Y.shape[1])) if Y.shape[1] > 1 else ("y",)
-    X, few = X.tocsr(), X.nnz < DENSE * n * p
+    X = canonical(X)
+    few = X.nnz < DENSE * n * p or Sparse.pays(n, p + Y.shape[1], X.nnz)
     shift = np.zeros(p + Y.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite shows in the sums
         shift[p if few else 0 :] = _middle(X, Y, w, few)
@@ -55,6 +57,15 @@ def sparse_moments(X: Any, y: Any, weight: Any = None) -> Moments:
             "below 1e154 everywhere. Fill, drop or rescale them."
         )
     return Moments(names, targets, shift, (part,), weight_kind="" if weight is None else "analytic")
+
+
+def canonical(X: Any) -> Any:
+    """X as a CSR array with one value a place, in order; the caller's is not touched."""
+    X = sparse.csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def _middle(X: Any, Y: Array, w: Array | None, few: bool) -> Array:
@@ -90,25 +101,22 @@ class Rows:
         rows[:, 1:] -= self.shift
         return rows if self.w is None else rows * np.sqrt(self.w)[:, None]
 
-    def products(self) -> Array:
-        """`[1, X, Y - s]' diag(w) [1, X, Y - s]` (1 + q, 1 + q) by sparse products."""
-        from scipy.sparse import diags_array
-
-        X, p = self.X.astype(np.float64), self.X.shape[1]
-        w = np.ones(len(self)) if self.w is None else self.w
-        C, T = np.empty((1 + len(self.shift),) * 2), slice(1 + p, None)
-        Y = self.Y - self.shift[p:]
-        beside = np.column_stack([w, Y * w[:, None]])  # diag(w) [1, Y]
-        C[1 : 1 + p, 1 : 1 + p] = (X.T @ (diags_array(w) @ X)).toarray()
-        across = X.T @ beside  # (p, 1 + k)
-        C[1 : 1 + p, 0], C[1 : 1 + p, T] = across[:, 0], across[:, 1:]
-        C[0, 0], C[0, T], C[T, T] = w.sum(), beside[:, 1:].sum(axis=0), Y.T @ beside[:, 1:]
-        C[0, 1 : 1 + p], C[T, 0], C[T, 1 : 1 + p] = across[:, 0], C[0, T], across[:, 1:].T
-        return C
+    @property
+    def stored(self) -> Sparse:
+        """The same as they are stored; features have to be about zero."""
+        ends = np.hstack([np.ones((len(self), 1)), self.Y - self.shift[self.X.shape[1] :]])
+        X = self.X.astype(np.float64)
+        if self.w is None:
+            return Sparse.of(len(self), X, ends)
+        roots = np.sqrt(self.w)
+        X = (sparse.diags_array(roots) @ X).tocsr()
+        return Sparse.of(int(np.count_nonzero(self.w)), X, ends * roots[:, None])
 
 
-def _part(rows: Rows, few: bool) -> Dense | Thin:
+def _part(rows: Rows, few: bool) -> Dense | Thin | Sparse:
     n, q = len(rows), len(rows.shift)
+    if few and Sparse.pays(n, q, rows.X.nnz):
+        return rows.stored
     counted = n if rows.w is None else int(np.count_nonzero(rows.w))
     if n <= q:
         return Thin.of(counted, rows.dense)
@@ -119,7 +127,7 @@ def _part(rows: Rows, few: bool) -> Dense | Thin:
         found = np.zeros((1 + q, 1 + q))
         for start in range(first, min(first + share, n), step):
             some = rows.part(slice(start, min(start + step, first + share)))
-            found += some.products() if few else gram(some.dense)
+            found += some.stored.cross if few else gram(some.dense)
         return found
 
     with one_blas_thread(), ThreadPoolExecutor(min(workers(), SHARES)) as pool:

@@ -33,14 +33,14 @@ from leastwise.inference import Inference, NoInference, coefficients, terms_of
 from leastwise.integers import Integers
 from leastwise.moments import Moments
 from leastwise.options import Options
-from leastwise.parts import Dense, Exact, Part, Thin
+from leastwise.parts import Dense, Exact, Part, Sparse, Thin
 from leastwise.penalties import Penalty
 from leastwise.recipe import Recipe
 from leastwise.report.page import page
 from leastwise.solve import Solution
 from leastwise.validation import NoValidation, Validation
 
-SCHEMA = 1
+SCHEMA = 2
 KEY = "leastwise"
 Tensors = dict[str, NDArray[Any]]
 
@@ -114,8 +114,13 @@ def _unpacked(path: Path) -> tuple[dict[str, Any], Tensors]:
         ) from None
     if schema > SCHEMA:
         raise StoreError(
-            f"{path} has schema {schema}; this leastwise ({__version__}) reads up to {SCHEMA}. "
+            f"{path} has schema {schema}; this leastwise ({__version__}) reads {SCHEMA}. "
             "Upgrade: pip install -U leastwise."
+        )
+    if schema < SCHEMA:
+        raise StoreError(
+            f"{path} has schema {schema}, of an earlier leastwise; this one ({__version__}) reads "
+            f"{SCHEMA}. Fit again."
         )
     if said.get("sha256") != _digest(said[KEY], tensors):
         raise StoreError(
@@ -180,9 +185,9 @@ def _without_rows(moments: Moments | None) -> Moments | None:
     if moments is None:
         return None
     enough = len(moments.shift) + 1
-    if all(not isinstance(part, Thin) and part.n > enough for part in moments.parts):
+    if all(not isinstance(part, (Thin, Sparse)) and part.n > enough for part in moments.parts):
         return moments
-    if not isinstance(moments.whole, Thin) and moments.n > enough:
+    if not isinstance(moments.whole, (Thin, Sparse)) and moments.n > enough:
         return replace(moments, parts=(moments.whole,), plan=None)
     return None
 
@@ -315,8 +320,8 @@ def _moments_parts(moments: Moments) -> tuple[dict[str, Any], Tensors]:
             tensors[f"moments.limbs.{f}"] = part.integers.limbs[:, *upper].astype(np.int32)  # 23 bits
             continue
         tensors[f"moments.size.{f}"] = part.size
-        if isinstance(part, Thin):
-            tensors[f"moments.rows.{f}"] = part.rows
+        if isinstance(part, (Thin, Sparse)):
+            tensors[f"moments.rows.{f}"] = part.rows if isinstance(part, Thin) else part.thin().rows
         else:  # symmetric: one triangle is all
             tensors[f"moments.cross.{f}"] = part.cross[np.triu_indices(len(part.cross))]
     return said, tensors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass, replace
 from numbers import Number
 from typing import Any, Self
@@ -10,17 +11,22 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from leastwise.errors import DataError, MissingError, MomentsError, plural
 from leastwise.moments import Moments
 from leastwise.numerics import Array
-from leastwise.parts import Thin
+from leastwise.parts import Sparse, Thin
 from leastwise.sparse import sparse_moments
 
 FLOATS = (np.float64, np.float32)
 FORMATS = ("csr", "csc", "coo")  # of sparse matrices; others are turned into the first
+NOT_CONVERGED = (
+    "Objective did not converge. You might want to increase the number of iterations. "
+    "Duality gap: {:.3e}, tolerance: {:.3e}"
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,9 @@ class Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: moments from which rows could be read off stay behind."""
         state = dict(super().__getstate__())
-        if "moments_" in state and any(isinstance(part, Thin) for part in state["moments_"].parts):
+        if "moments_" in state and any(
+            isinstance(part, (Thin, Sparse)) for part in state["moments_"].parts
+        ):
             del state["moments_"]
         return state
 
@@ -124,10 +132,11 @@ class Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
 
 class Growing(Linear):
-    """A linear model that is solved from its moments alone, so that rows can be added to it."""
+    """A linear model that is solved from moments alone, so that rows can be added to it."""
 
     moments_: Moments
     _form: Form
+    _begins_by_fit = True  # whether `fit` of the first rows is what more can be added to
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """The model of these rows alone."""
@@ -139,21 +148,29 @@ class Growing(Linear):
 
         Raises MomentsError where the rows before are gone: fewer rows than columns are not pickled.
         """
-        if not hasattr(self, "_form"):
+        first = not hasattr(self, "_form")
+        if first and self._begins_by_fit:
             return self.fit(X, y, sample_weight)
-        if not hasattr(self, "moments_"):
+        if not first and not hasattr(self, "moments_"):
             raise MomentsError(
                 "The moments of the rows before did not come along when this model was pickled: they were "
                 "no more than the columns, and could be read off. Fit on all rows again."
             )
-        sample = self._sample(X, y, sample_weight, reset=False)
+        sample = self._sample(X, y, sample_weight, reset=first)
+        more = self._piece(sample)
+        if first:
+            return self._solve(more, sample.form)
         if len(self.moments_.targets) != sample.Y.shape[1]:
             had = plural(len(self.moments_.targets), "target")
             raise DataError(f"y has {plural(sample.Y.shape[1], 'target')}, and before there were {had}.")
-        more, before = sample.moments(), self.moments_
+        before = self.moments_
         kind = more.weight_kind or before.weight_kind
         total = replace(before, weight_kind=kind) + replace(more, weight_kind=kind)
         return self._solve(total, self._form)
+
+    def _piece(self, sample: Sample) -> Moments:
+        """Moments of some rows, to be added to those before."""
+        return sample.moments()
 
     def _solve(self, moments: Moments, form: Form) -> Self:
         """The model of these moments."""
@@ -173,6 +190,14 @@ def sample_of(X: Any, y: Any, sample_weight: Any, form: Form) -> Sample:
     if sparse.issparse(X):
         X = X.tocsr()
     return Sample(X, Y, sample_weight, form)
+
+
+def say_convergence(gap: Array, goal: Array) -> None:
+    """One warning where a gap is larger than was asked for."""
+    if (gap > goal).any():
+        worst = np.unravel_index(np.argmax(gap - goal), gap.shape)
+        aim = np.broadcast_to(goal, gap.shape)[worst]
+        warnings.warn(NOT_CONVERGED.format(gap[worst], aim), ConvergenceWarning, stacklevel=5)
 
 
 def is_scalar(weight: Any) -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.metaestimators import available_if
 
-from leastwise.estimators.base import Sample
+from leastwise.errors import DataError, UsageError
+from leastwise.estimators.base import Growing, Sample
+from leastwise.folds import DEFAULT, Dealing, FoldPlan
 from leastwise.moments import Moments
-from leastwise.numerics import one_blas_thread, workers
+from leastwise.numerics import content_hash, one_blas_thread, workers
 
 Answer = TypeVar("Answer")
 
@@ -46,11 +49,83 @@ class Dealt:
         held = in_threads(lambda test: sample.part(test).moments(), tests)
         if _parted(pairs, len(sample)):
             held = in_threads(lambda one: one.about(held[0].shift), held)  # once, not in each sum
-            training, whole = _others(held)
-        else:
-            training = in_threads(lambda pair: sample.part(_as_slice(pair[0])).moments(), pairs)
-            whole = sample.moments()
-        return cls(whole, tuple(map(Fold, training, held, tests)))
+            return cls.of_parts(held, tests)
+        training = in_threads(lambda pair: sample.part(_as_slice(pair[0])).moments(), pairs)
+        return cls(sample.moments(), tuple(map(Fold, training, held, tests)))
+
+    @classmethod
+    def of_parts(cls, held: Sequence[Moments], tests: Sequence[Any] = ()) -> Dealt:
+        """Folds of which each is held out once and trains all others."""
+        dealing = Dealing(tuple(held))
+        training = dealing.training if len(held) > 1 else [held[0] - held[0]]
+        return cls(dealing.whole, tuple(map(Fold, training, held, tests or [None] * len(held))))
+
+
+def _in_pieces(model: Any) -> bool:
+    """Whether rows can be added: not to those that `fit` dealt by their places."""
+    if getattr(model, "moments_", None) is not None and model.moments_.plan is None:
+        raise UsageError(
+            "fit dealt rows to folds by their places, as scikit-learn does, and rows that come later would "
+            "move all of them. Begin with partial_fit on a new model: it deals rows by what they hold."
+        )
+    return True
+
+
+class Pieces(Growing):
+    """A model whose penalty is chosen by folds, to which rows can be added.
+
+    Each goes to the fold that its content says, so that folds do not hang on the pieces in which rows come.
+    `fit` deals as scikit-learn does, by place.
+    """
+
+    cv: Any
+    _begins_by_fit = False
+
+    @available_if(_in_pieces)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Rows added to those before: the answer is that of one `partial_fit` on all of them, in any order.
+
+        Not there after `fit`. Raises MomentsError where the rows before are gone (fewer rows than columns
+        are not pickled), UsageError where `cv` is no number of folds, DataError where one fold alone has
+        rows.
+        """
+        return super().partial_fit(X, y, sample_weight)
+
+    def _piece(self, sample: Sample) -> Moments:
+        """Moments fold by fold."""
+        plan = FoldPlan(self._folds_by_content())
+        if getattr(self, "moments_", None) is not None and self.moments_.plan != plan:
+            raise UsageError(
+                f"cv={self.cv!r} comes after rows that were dealt to {self.moments_.plan.k} folds. Set it "
+                "back, or begin with a new model."
+            )
+        labels = content_hash([sample.X, sample.Y], plan.seed) % np.uint64(plan.k)
+        places = [np.flatnonzero(labels == f) for f in range(plan.k)]
+        some = [f for f in range(plan.k) if len(places[f])]
+        found = in_threads(lambda f: sample.part(places[f]).moments(), some)
+        first = found[0]
+        nothing = Moments.empty(first.names, first.targets).about(first.shift)
+        parts = dict.fromkeys(range(plan.k), nothing.whole)
+        parts |= {f: one.about(first.shift).whole for f, one in zip(some, found, strict=True)}
+        return replace(first, parts=tuple(parts.values()), plan=plan)
+
+    def _folds_by_content(self) -> int:
+        if self.cv is not None and not isinstance(self.cv, Integral):
+            raise UsageError(
+                f"partial_fit deals rows to folds by what they hold, and cv={self.cv!r} deals them another "
+                "way. Give a number, or fit on all rows."
+            )
+        return int(self.cv or DEFAULT)
+
+    def _dealt_pieces(self, moments: Moments) -> Dealt:
+        """The folds that have rows; two are needed."""
+        held = [moments.fold(f) for f in range(len(moments.parts)) if moments.parts[f].n]
+        if len(held) < 2:
+            raise DataError(
+                f"Of {len(moments.parts)} folds one alone got rows ({moments.n:,}), and two are needed to "
+                "choose a penalty. Give more rows at first."
+            )
+        return Dealt.of_parts(held)
 
 
 def _places(rows: Any) -> NDArray[np.intp]:
@@ -81,15 +156,6 @@ def _parted(pairs: Sequence[Any], n: int) -> bool:
 
 def _same_places(ordered: NDArray[np.intp], places: NDArray[np.intp]) -> bool:
     return np.array_equal(ordered, places) or np.array_equal(ordered, np.sort(places))
-
-
-def _others(held: Sequence[Moments]) -> tuple[list[Moments], Moments]:
-    """For each fold the sum of the others, in 3 K additions, and the sum of all."""
-    before = list(accumulate(held))  # before[i]: folds 0 to i
-    after = list(accumulate(reversed(held), lambda late, one: one + late))[::-1]  # after[i]: i to the last
-    middle = [before[i - 1] + after[i + 1] for i in range(1, len(held) - 1)]
-    ends = [after[1], *middle, before[-2]] if len(held) > 1 else [held[0] - held[0]]
-    return ends, before[-1]
 
 
 def in_threads(of: Callable[[Any], Answer], tasks: Sequence[Any]) -> list[Answer]:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn import linear_model
 from sklearn.base import _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing
 
 from leastwise.errors import MissingError
-from leastwise.estimators.base import Form, Growing, Sample, is_scalar, sample_of
+from leastwise.estimators.base import Form, Growing, Sample, is_scalar, sample_of, say_convergence
 from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.solve import least_squares
@@ -22,10 +21,6 @@ from leastwise.solve.penalised import Penalised, Shrinkage
 from leastwise.solve.point import Point, approached, resumed
 
 SHARP = 1e-12  # gap that is aimed at, as direct steps mostly get there: `tol` only says what is enough
-NOT_CONVERGED = (
-    "Objective did not converge. You might want to increase the number of iterations. "
-    "Duality gap: {:.3e}, tolerance: {:.3e}"
-)
 NOT_FINITE = (
     "Coordinate descent iterations resulted in non-finite parameter values. The input data may contain "
     "large values and need to be preprocessed."
@@ -192,14 +187,6 @@ class Lasso(ElasticNet):
 def enough(tol: float) -> float:
     """scikit-learn's `tol`, a share of `y'y`, as a share of the objective at b = 0: of half of it."""
     return float(np.clip(2 * tol, 1e-300, 0.999))
-
-
-def say_convergence(gap: Array, goal: Array) -> None:
-    """One warning where a gap is larger than was asked for."""
-    if (gap > goal).any():
-        worst = np.unravel_index(np.argmax(gap - goal), gap.shape)
-        aim = np.broadcast_to(goal, gap.shape)[worst]
-        warnings.warn(NOT_CONVERGED.format(gap[worst], aim), ConvergenceWarning, stacklevel=5)
 
 
 def check_gram(given: Array, moments: Moments, intercept: bool, sample: Sample) -> None:

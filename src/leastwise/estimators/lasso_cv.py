@@ -17,9 +17,18 @@ from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import validate_data
 
-from leastwise.estimators.base import FLOATS, Form, Linear, Sample, device_of, is_scalar, sample_of, untied
-from leastwise.estimators.dealt import Dealt, Fold, in_threads
-from leastwise.estimators.lasso import SHARP, check_gram, enough, say_convergence
+from leastwise.estimators.base import (
+    FLOATS,
+    Form,
+    Sample,
+    device_of,
+    is_scalar,
+    sample_of,
+    say_convergence,
+    untied,
+)
+from leastwise.estimators.dealt import Dealt, Fold, Pieces, in_threads
+from leastwise.estimators.lasso import SHARP, check_gram, enough
 from leastwise.estimators.routing import routed, splits_of
 from leastwise.moments import Moments
 from leastwise.numerics import Array, one_blas_thread
@@ -72,13 +81,14 @@ class Descent:
         return problem.largest if problem.yy.any() else 0.0
 
 
-class ElasticNetCV(Linear):
+class ElasticNetCV(Pieces):
     """ElasticNet with alpha (and l1_ratio) chosen by cross-validation, as scikit-learn's ElasticNetCV.
 
     The moments of each fold are made once; training moments are sums of them, and what all alphas miss of
     the rows held out follows from moments too. `alphas`: a number of them or the numbers; `cv` as in
-    scikit-learn. `fit(..., groups=)` goes to splitters that deal by groups. `n_jobs`: threads are used as
-    there are processors; `precompute`, `copy_X`, `selection`, `random_state`, `verbose` as in `ElasticNet`.
+    scikit-learn. `fit(..., groups=)` goes to splitters that deal by groups; `partial_fit` adds rows, dealt
+    to `cv` folds by what they hold. `n_jobs`: threads are used as there are processors; `precompute`,
+    `copy_X`, `selection`, `random_state`, `verbose` as in `ElasticNet`.
 
     After `fit`: `alpha_`, `l1_ratio_`, `alphas_` and `mse_path_` (alphas, folds), for several l1_ratios
     with one more axis in front, `coef_`, `intercept_`, `dual_gap_`, `n_iter_`, and `moments_` of all rows.
@@ -132,19 +142,26 @@ class ElasticNetCV(Linear):
         """Fit X (n, p) to y (n,); weights (n,) count in fits and in the error of each fold."""
         sample_weight = None if is_scalar(sample_weight) else sample_weight
         where = routed(self, params, sample_weight)
-        sample = self._checked(X, y, sample_weight)
+        sample = self._sample(X, y, sample_weight)
         given = self._given_alphas()
         dealt = Dealt.of(sample, splits_of(self.cv, sample.X, sample.y, where.splitter.split))
         if hasattr(self.precompute, "__array__") and not sparse.issparse(sample.X):
             check_gram(np.asarray(self.precompute), dealt.whole, self.fit_intercept, sample)
-        return self._choose(dealt, given, sample.form)
+        self._choose(dealt, given, sample.form)
+        self._keep_moments(dealt.whole, sample.form)
+        return self
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any) -> Sample:
+    def _solve(self, moments: Moments, form: Form) -> Self:
+        self._choose(self._dealt_pieces(moments), self._given_alphas(), form)
+        self._keep_moments(moments, form)
+        return self
+
+    def _sample(self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool = True) -> Sample:
         device = device_of(X)
         of_y = {"dtype": FLOATS, "ensure_2d": False}
         of_X = {"accept_sparse": ["csr", "csc", "coo"], "dtype": FLOATS}
         of_X["ensure_all_finite"] = sparse.issparse(X)
-        X, y = validate_data(self, untied(X), untied(y), validate_separately=(of_X, of_y))
+        X, y = validate_data(self, untied(X), untied(y), validate_separately=(of_X, of_y), reset=reset)
         check_consistent_length(X, y)
         if y.ndim > 1 and y.shape[1] > 1:
             raise ValueError(f"For multi-task outputs, use MultiTask{type(self).__name__}")
@@ -194,7 +211,6 @@ class ElasticNetCV(Linear):
     def _refit(self, moments: Moments, how: Descent, chosen: tuple[float, float], form: Form) -> Self:
         point = how.point(moments, *chosen)
         say_convergence(point.gap, enough(self.tol) * point.size)
-        self.moments_ = moments
         self.dual_gap_ = point.gap.astype(form.dtype)[0]
         self.n_iter_ = int(point.rounds[0])
         return self._keep(form, point.coef, point.intercept)

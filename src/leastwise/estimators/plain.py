@@ -11,7 +11,7 @@ from sklearn import linear_model
 from sklearn.base import _fit_context
 
 from leastwise.errors import DataError, LeastwiseWarning, RankError, plural
-from leastwise.estimators.base import FORMATS, Form, Growing, Sample
+from leastwise.estimators.base import FORMATS, Form, Growing, Sample, say_convergence
 from leastwise.inference import Inference, classical
 from leastwise.moments import Moments
 from leastwise.numerics import Array, few_threads
@@ -22,6 +22,7 @@ from leastwise.solve.solution import undecided
 
 SHARP = 1e-14  # gap asked for where bounds have to be met: what float64 can tell
 EXACT_CELLS, EXACT_COLUMNS = 100_000_000, 400  # of X, up to which digits that lack are found in integers
+ENOUGH_OF_RIDGE = 1e6  # times that gap may be left before it is said
 ANSWERS = 20_000_000  # numbers of coefficients that are made at once
 FEW_DIGITS = 6.0  # of the coefficients, below which it is said
 
@@ -229,4 +230,5 @@ def _ridge(moments: Moments, alphas: Array, intercept: bool, positive: bool) -> 
     shrinkage = Shrinkage(lower=np.zeros(len(moments.names)) if positive else None)
     l2 = alphas / (2 * moments.weight)
     path = solve_path(moments, np.zeros_like(l2), l2, shrinkage=shrinkage, intercept=intercept, tol=SHARP)
+    say_convergence(path.gap, ENOUGH_OF_RIDGE * path.goal)
     return path.coef, path.intercept

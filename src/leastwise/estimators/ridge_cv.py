@@ -19,9 +19,9 @@ from sklearn.utils import check_scalar
 from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from leastwise.errors import LeastwiseWarning
-from leastwise.estimators.base import Form, Linear, Sample
-from leastwise.estimators.dealt import Dealt, Fold, in_threads
+from leastwise.errors import LeastwiseWarning, UsageError
+from leastwise.estimators.base import Form, Sample
+from leastwise.estimators.dealt import Dealt, Fold, Pieces, in_threads
 from leastwise.estimators.routing import routed, splits_of
 from leastwise.moments import Moments
 from leastwise.numerics import Array, block_rows
@@ -41,13 +41,14 @@ NO_SCORE = (
 )
 
 
-class RidgeCV(Linear):
+class RidgeCV(Pieces):
     """Ridge with alpha chosen by cross-validation, as scikit-learn's RidgeCV, answered from moments.
 
     `cv=None`: each row is predicted by the others, for all alphas from one eigendecomposition. `cv` as
     elsewhere in scikit-learn: the moments of each fold are made once, and `r2` and mean squared errors of
     all alphas follow from them; other `scoring` is asked on the rows held out. `gcv_mode` names ways of
-    scikit-learn's and changes nothing. `fit(..., groups=)` goes to splitters that deal by groups.
+    scikit-learn's and changes nothing. `fit(..., groups=)` goes to splitters that deal by groups;
+    `partial_fit` adds rows, dealt to `cv` (None: 5) folds by what they hold.
 
     After `fit`: `alpha_`, `best_score_`, `coef_`, `intercept_`, `moments_`; with `store_cv_results` also
     `cv_results_` (n, alphas) or (n, k, alphas): squared errors, or where there is a `scoring` predictions.
@@ -88,7 +89,22 @@ class RidgeCV(Linear):
             where.scorer.score["sample_weight"] = sample.w  # one for each row, also where one number came
         if self.cv is None:
             return self._leave_one_out(sample, alphas, where.scorer.score)
-        return self._by_folds(sample, alphas, where)
+        splits = splits_of(self.cv, sample.X, sample.y, where.splitter.split)
+        dealt = Dealt.of(sample, splits)
+        self._by_folds(dealt, alphas, self._fold_score(sample, where), sample.form)
+        self._keep_moments(dealt.whole, sample.form)
+        return self
+
+    def _solve(self, moments: Moments, form: Form) -> Self:
+        if not self._is_closed or self.store_cv_results or self.alpha_per_target:
+            raise UsageError(
+                "partial_fit keeps no rows: scoring has to be None, 'r2', 'neg_mean_squared_error' or "
+                "'neg_root_mean_squared_error', without store_cv_results and alpha_per_target."
+            )
+        score = ByMoments(CLOSED[self.scoring], None, True)
+        self._by_folds(self._dealt_pieces(moments), self._checked_alphas(), score, form)
+        self._keep_moments(moments, form)
+        return self
 
     def _checked_alphas(self) -> Array:
         for what in ("store_cv_results", "alpha_per_target"):
@@ -119,7 +135,7 @@ class RidgeCV(Linear):
             self.cv_results_ = self._results(held, sample.form)
         targets = np.arange(sample.Y.shape[1])
         coef, intercept = left_out.fits
-        self.moments_ = moments
+        self._keep_moments(moments, sample.form)
         return self._keep(sample.form, coef[best, targets], intercept[best, targets])
 
     def _results(self, held: HeldOut, form: Form) -> Array:
@@ -129,10 +145,7 @@ class RidgeCV(Linear):
 
     # ---- folds ----
 
-    def _by_folds(self, sample: Sample, alphas: Array, where: Any) -> Self:
-        splits = splits_of(self.cv, sample.X, sample.y, where.splitter.split)
-        dealt = Dealt.of(sample, splits)
-        score = self._fold_score(sample, where)
+    def _by_folds(self, dealt: Dealt, alphas: Array, score: Any, form: Form) -> Self:
         each = in_threads(
             partial(_scored, score, np.argsort(-alphas), alphas, self.fit_intercept), dealt.folds
         )
@@ -141,17 +154,22 @@ class RidgeCV(Linear):
         if np.isnan(scores).any():
             warnings.warn(NO_SCORE, LeastwiseWarning, stacklevel=4)
         coef, intercept = _fits(dealt.whole, alphas[[best]], self.fit_intercept)
-        self.alpha_, self.best_score_, self.moments_ = float(alphas[best]), scores[best], dealt.whole
-        return self._keep(sample.form, coef[0], intercept[0])
+        self.alpha_, self.best_score_ = float(alphas[best]), scores[best]
+        return self._keep(form, coef[0], intercept[0])
 
     def _fold_score(self, sample: Sample, where: Any) -> Any:
         weighted = where.scorer.score.get("sample_weight") is not None
         seen = sample if weighted or sample.w is None else sample.unweighted()
-        if self.scoring is None or (isinstance(self.scoring, str) and self.scoring in CLOSED):
+        if self._is_closed:
             return ByMoments(CLOSED[self.scoring], seen, seen is sample)
         scorer = self._scorer()
         asked = _routing_enabled() or not weighted or _accepts_weights(scorer)
         return ByRows(scorer, seen, where.scorer.score if asked else {})
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether scores follow from moments."""
+        return self.scoring is None or (isinstance(self.scoring, str) and self.scoring in CLOSED)
 
     # ---- what scikit-learn asks ----
 
@@ -236,12 +254,14 @@ class ByMoments:
     """Scores that follow from sums of squares: the rows held out are not read again."""
 
     of: Callable[[Array, Array, float], Array]
-    sample: Sample
+    sample: Sample | None
     same: bool  # whether held-out moments count rows as the score does
 
     def __call__(self, fold: Fold, coef: Array, intercept: Array) -> Array:
         """(A,) for coef (A, k, p), intercept (A, k)."""
-        moments = fold.held_out if self.same else self.sample.part(fold.test).moments()
+        moments = fold.held_out
+        if self.sample is not None and not self.same:
+            moments = self.sample.part(fold.test).moments()
         missed = Missed.of(moments)
         if self.of is r2 and moments.n < 2:
             return np.full(len(coef), np.nan)

@@ -239,9 +239,8 @@ def _interval(low: Any, high: Any) -> str:
 def _chosen(penalty: Mapping[str, Any]) -> str:
     """By what the penalty was chosen from its path."""
     best, chosen, error = penalty["best"], penalty["chosen"], penalty["error"]
-    least = (
-        f"{number(error[best])} ± {number(penalty['spread'][best])} at alpha {penalty['alphas'][best]:.3g}"
-    )
+    least = f"{number(error[best])} ± {number(penalty['spread'][best])} (standard error)"
+    least += f" at alpha {penalty['alphas'][best]:.3g}"
     by = "leaving out each row" if penalty["alone"] else "held-out folds"
     text = f"alpha {penalty['alpha']:.3g} of {len(error)} by {by} ({penalty['rule']}): "
     text += f"least mean squared error {least}"

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.moments import Moments
-from leastwise.numerics import EPS, Array
-from leastwise.parts import Thin
+from leastwise.numerics import EPS, Array, gram
+from leastwise.parts import Part, Sparse, Thin
+from leastwise.solve.scattered import Columns, Scattered, squares
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Centred:
     weight: float
     intercept: bool
     S: Array | None  # (p + k, p + k) sums of squares and products; None where rows are at hand
-    rows: Array  # (n, p + k) the rows themselves where they are fewer than columns, else empty
+    features: Columns  # (n, p) the rows themselves where they are fewer than columns, else empty
+    aims: Array  # (n, k) targets of those rows
     square: Array  # (p + k,) sums of squares about the means
     scale: Array  # (p,) roots of the features' sums of squares; 1 for a constant
     constant: NDArray[np.bool_]  # (p,)
@@ -34,12 +36,17 @@ class Centred:
     @property
     def cross(self) -> Array:
         """S where it was made; of the rows where they are at hand."""
-        return self.rows.T @ self.rows if self.S is None else self.S
+        return gram(self.rows) if self.S is None else self.S
+
+    @property
+    def rows(self) -> Array:
+        """Features and targets (n, p + k) where they are at hand, as one array."""
+        return np.hstack([self.features[:, np.arange(len(self.scale))], self.aims])
 
     @property
     def unit(self) -> float:
         """The relative rounding of an entry of S, or of the rows where they are at hand."""
-        return unit_of(0 if len(self.rows) else self.m.n)
+        return unit_of(0 if self.S is None else self.m.n)
 
     @property
     def far_mean(self) -> Array:
@@ -67,15 +74,11 @@ class Centred:
         made = m.whole.size[1:]
         m = m if intercept else m.about(np.zeros_like(m.shift))
         part, weight, p = m.whole, m.weight, len(m.names)
-        thin = isinstance(part, Thin)
+        thin = isinstance(part, (Thin, Sparse))
         sums = m.sums[1:]
         centre = sums / weight if intercept else np.zeros_like(sums)
-        if isinstance(part, Thin):
-            rows = part.rows[:, 1:] - np.outer(part.rows[:, 0], centre)
-            S, square = None, (rows**2).sum(axis=0)
-        else:
-            rows, S = np.empty((0, len(sums))), part.cross[1:, 1:] - np.outer(sums, centre)
-            square = np.diagonal(S)
+        features, aims, S = _about(part, p, sums, centre)
+        square = np.append(squares(features), squares(aims)) if S is None else np.diagonal(S)
         mean = m.shift + sums / weight
         # a move to zero is three roundings, not a chain of them
         once = 1.0 if intercept or thin else unit_of(0) / unit_of(m.n)
@@ -88,8 +91,33 @@ class Centred:
         lost = np.where(none, 1.0, np.maximum(size / scale**2, once))
         far = np.where(none, 0.0, np.abs(mean) * np.sqrt(weight) / scale)
         return cls(
-            m, part, mean, weight, intercept, S, rows, square, scale[:p], none[:p], size, lost, far[:p]
-        )
+            m,
+            part,
+            mean,
+            weight,
+            intercept,
+            S,
+            features,
+            aims,
+            square,
+            scale[:p],
+            none[:p],
+            size,
+            lost,
+            far[:p],
+        )  # fmt: skip
+
+
+def _about(part: Part, p: int, sums: Array, centre: Array) -> tuple[Columns, Array, Array | None]:
+    """Features (n, p) and targets (n, k) about `centre`, where rows are at hand; else their products."""
+    if isinstance(part, Sparse):
+        aims = part.ends[:, 1:] - np.outer(part.roots, centre[p:])
+        return Scattered.about(part.X, part.roots, centre[:p]), aims, None
+    if isinstance(part, Thin):
+        rows = part.rows[:, 1:] - np.outer(part.roots, centre)
+        return rows[:, :p], rows[:, p:], None
+    nothing = np.empty((0, len(sums)))
+    return nothing[:, :p], nothing[:, p:], part.cross[1:, 1:] - np.outer(sums, centre)
 
 
 def unit_of(n: int) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from leastwise.numerics import EPS, Array
 from leastwise.solve.centred import Centred, Found, digits_left, relative
+from leastwise.solve.scattered import Scattered, only
 from leastwise.solve.solution import Rank
 
 SAFE = 1e-7  # reciprocal condition below which rows count as nearly dependent
@@ -23,8 +24,7 @@ def solve_rows(c: Centred, columns: NDArray[np.intp], rule: Rank) -> Found:
         return _shortest(c, columns)
     from scipy.linalg import solve_triangular
 
-    p = len(c.scale)
-    X, Y = c.rows[:, columns] / c.scale[columns], c.rows[:, p:]
+    X, Y = c.features[:, columns] / c.scale[columns], c.aims
     kept, Q, factor = orthogonal_in_order(X, c.m.n - c.intercept, c.far[columns])
     raw, onto = np.zeros((len(columns), Y.shape[1])), Q.T @ Y
     condition = float(np.linalg.cond(factor)) if len(factor) else 1.0
@@ -110,8 +110,10 @@ def _shortest(c: Centred, columns: NDArray[np.intp]) -> Found:
     from scipy.linalg import qr, solve_triangular
     from scipy.linalg.lapack import dtrcon
 
-    p = len(c.scale)
-    X, Y = c.rows[:, columns], c.rows[:, p:]
+    found = _by_their_products(c, columns) if isinstance(c.features, Scattered) else None
+    if found is not None:
+        return found
+    X, Y = c.features[:, columns], c.aims
     A, B = _without_mean(c, X, Y)
     kept = np.ones(len(columns), bool)
     if 0 < len(A) <= len(columns):
@@ -124,11 +126,35 @@ def _shortest(c: Centred, columns: NDArray[np.intp]) -> Found:
     return _by_singular_values(c, columns, X, Y)
 
 
+def _by_their_products(c: Centred, columns: NDArray[np.intp]) -> Found | None:
+    """`b = X' (X X')^-1 y` for sparse rows, refined once; None where rows nearly depend on one another.
+
+    The products have the square of the condition, which refinement mends as far as `SAFE` goes.
+    """
+    from scipy.linalg import lapack
+
+    X, Y = only(c.features, columns), c.aims
+    K = X @ X.T
+    if c.intercept:  # in that direction centred rows have nothing, and y neither
+        v = c.part.roots / np.linalg.norm(c.part.roots)
+        K += np.outer(v, v) * (np.trace(K) / len(K))
+    L, info = lapack.dpotrf(K, lower=1)
+    rcond = 0.0 if info else float(lapack.dpocon(L, np.linalg.norm(K, 1), uplo="L")[0])
+    if rcond < SAFE:
+        return None
+    w = lapack.dpotrs(L, Y, lower=1)[0]
+    w = w + lapack.dpotrs(L, Y - X @ (X.T @ w), lower=1)[0]
+    b = X.T @ w
+    raw, kept = b * c.scale[columns][:, None], np.ones(len(columns), bool)
+    rank = len(K) - c.intercept
+    return _found(c, columns, raw, kept, rank, Y - X @ b, rcond**-0.5, "min-norm")
+
+
 def _without_mean(c: Centred, X: Array, Y: Array) -> tuple[Array, Array]:
     """The centred rows in n - 1 coordinates: a reflection puts what the mean took into the first."""
     if not c.intercept:
         return X, Y
-    v = c.part.rows[:, 0].copy()  # the roots of the weights: centred columns are orthogonal to it
+    v = c.part.roots.copy()  # the roots of the weights: centred columns are orthogonal to it
     v[0] += np.copysign(np.linalg.norm(v), v[0])
     v /= np.linalg.norm(v)
     reflected = [M - 2 * np.outer(v, v @ M) for M in (X, Y)]

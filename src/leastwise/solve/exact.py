@@ -10,13 +10,15 @@ of them, and there it is what is computed.)
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.errors import MomentsError, RankError
 from leastwise.moments import Moments
 from leastwise.numerics import Array
-from leastwise.parts import Thin
+from leastwise.parts import Sparse
 from leastwise.solve import integer
 from leastwise.solve.centred import Centred, Found
 from leastwise.solve.dual import solve_rows
@@ -50,9 +52,11 @@ def least_squares(
         if digits <= ENOUGH and (good := _rounded(moments, intercept, rank, keep, root)):
             return good
         return integer.least_squares(moments.imputed(), intercept, rule, keep, root)
+    if isinstance(moments.whole, Sparse) and moments.n > len(moments.names):
+        moments = replace(moments, parts=(moments.whole.dense(),), plan=None)
     centred = Centred.of(moments.imputed(), intercept)
     columns = np.flatnonzero(~centred.constant & (True if keep is None else keep))
-    solve = solve_rows if isinstance(centred.part, Thin) else solve_gram
+    solve = solve_rows if centred.S is None else solve_gram
     found = solve(centred, columns, rule)
     return _solution(centred, columns, found, rule, root)
 
@@ -72,8 +76,8 @@ def squared_error(moments: Moments, coef: Array, intercept: Array) -> Array:
         return integer.squared_error(m, coef, intercept)
     centred = Centred.of(m, True)
     miss = centred.mean[len(m.names) :] - centred.mean[: len(m.names)] @ coef.T - intercept  # (k,)
-    if isinstance(centred.part, Thin):
-        residual = centred.rows[:, len(m.names) :] - centred.rows[:, : len(m.names)] @ coef.T
+    if centred.S is None:
+        residual = centred.aims - centred.features @ coef.T
         return np.einsum("nk,nk->k", residual, residual) + centred.weight * miss**2
     used = np.flatnonzero(coef.any(axis=0) & ~centred.constant)
     best = solve_gram(centred, used, "drop")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from leastwise.numerics import Array
 from leastwise.solve.coordinate import TIGHT, descend, gap_of
 from leastwise.solve.penalised import Penalised
+from leastwise.solve.scattered import Columns
 
 NEAR = 0.97  # of its limit: a column that is guessed to come so near is looked at beforehand
 MOST_AT_ONCE = 64  # columns that may come in at once beyond those that are in
@@ -30,7 +31,7 @@ MOST_AT_ONCE = 64  # columns that may come in at once beyond those that are in
 class Working:
     """The columns that are looked at, and their products."""
 
-    X: Array  # (n, c)
+    X: Columns  # (n, c)
     columns: Array = field(default_factory=lambda: np.empty(0, np.intp))
     rows: Array = field(init=False)  # (capacity, n): columns of X, each in one piece
     Q: Array = field(init=False)  # (capacity, capacity)
@@ -62,7 +63,7 @@ def lazy_path(
     X, y, q = problem.X, problem.Y[:, target], problem.q[:, target]
     yy, (A, c) = float(problem.yy[target]), (len(l1), len(q))
     f1, f2, lo, hi = problem.f1, problem.f2, problem.lower, problem.upper
-    diagonal, everyone = np.einsum("nc,nc->c", X, X), np.arange(c)
+    diagonal, everyone = problem.diagonal, np.arange(c)
     found, gaps, rounds = np.zeros((A, c)), np.zeros(A), np.zeros(A, np.int64)
     work, outside = Working(X), diagonal > 0
     t, g = np.zeros(c), q.copy()

@@ -97,7 +97,7 @@ class LeftOut:
         """`c_i / (G^-1)_ii` (n, A, k), times the root of w_i / W."""
         P = self.problem
         Z = P.X / np.sqrt(P.f2)
-        U, e = _without_mean(Z @ Z.T, P.c.part.rows[:, 0] if P.c.intercept else None)
+        U, e = _without_mean(Z @ Z.T, P.c.part.roots if P.c.intercept else None)
         inverse = 1 / (e + 2 * self.l2[:, None])  # (A, r)
         c = U @ (inverse[:, :, None] * (U.T @ P.Y))  # (A, n, k)
         with np.errstate(divide="ignore", invalid="ignore"):  # rows of weight 0

@@ -18,15 +18,16 @@ import numpy as np
 
 from leastwise.moments import Moments
 from leastwise.numerics import Array
-from leastwise.parts import Thin
 from leastwise.solve.centred import Centred
+from leastwise.solve.scattered import Columns
 
 
 @dataclass(frozen=True, eq=False)
 class Missed:
     """Rows, ready to be asked what coefficients miss of them."""
 
-    R: Array  # (r, p + k)
+    R: Columns  # (r, p)
+    R_y: Array  # (r, k)
     mean: Array  # (p + k,)
     weight: float
     around: Array  # (k,) sums of squares of the targets about their means
@@ -36,16 +37,18 @@ class Missed:
         """Of the rows of these moments, gaps filled."""
         c = Centred.of(moments.rounded().imputed(), True)
         p = len(c.scale)
-        if isinstance(c.part, Thin):
-            return cls(c.rows, c.mean, c.weight, c.square[p:])
-        return cls(_factor(c.cross, c.square), c.mean, c.weight, c.square[p:])
+        if c.S is None:
+            return cls(c.features, c.aims, c.mean, c.weight, c.square[p:])
+        R = _factor(c.S, c.square)
+        return cls(R[:, :p], R[:, p:], c.mean, c.weight, c.square[p:])
 
     def sse(self, coef: Array, intercept: Array) -> Array:
         """`sum w (x b + c - y)^2` (..., k) for `coef` (..., k, p) and `intercept` (..., k)."""
         k, p = coef.shape[-2:]
         found = np.empty(coef.shape[:-1])
         for t in range(k):
-            beyond = coef[..., t, :] @ self.R[:, :p].T - self.R[:, p + t]  # (..., r)
+            onto = (self.R @ coef[..., t, :].reshape(-1, p).T).T  # (..., r)
+            beyond = onto.reshape(*coef.shape[:-2], -1) - self.R_y[:, t]
             away = self.mean[p + t] - coef[..., t, :] @ self.mean[:p] - intercept[..., t]
             found[..., t] = np.einsum("...r,...r->...", beyond, beyond) + self.weight * away**2
         return found

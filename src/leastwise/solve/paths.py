@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from leastwise.errors import UsageError
 from leastwise.moments import Moments
-from leastwise.numerics import Array, one_blas_thread
+from leastwise.numerics import Array, gram, one_blas_thread
 from leastwise.solve.penalised import Penalised, Shrinkage, checked_tolerance
 from leastwise.solve.shrunk import shrunk
 
@@ -98,7 +98,7 @@ class Path:
         P, m = self.problem, len(at)
         if not m:
             return 0.0
-        Q = P.X[:, at].T @ P.X[:, at] if P.by_rows else P.Q[np.ix_(at, at)]
+        Q = gram(P.X[:, at]) if P.by_rows else P.Q[np.ix_(at, at)]
         M = Q + np.diag(ridge * P.f2[at])
         unit = np.sqrt(np.diagonal(M))
         scaled = M / np.outer(unit, unit)

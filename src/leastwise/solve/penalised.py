@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from leastwise.errors import MomentsError, UsageError
 from leastwise.moments import Moments
 from leastwise.numerics import EPS, Array, each
-from leastwise.parts import Thin
 from leastwise.solve.centred import Centred
 from leastwise.solve.primal import cholesky_in_order
+from leastwise.solve.scattered import Columns, only, squares, without
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,6 @@ class Shrinkage:
             if not fine(value).all():
                 raise UsageError(f"{name} hold {value[~fine(value)][0]:g}. Each has to be {what}.")
 
-    @property
-    def bounded(self) -> bool:
-        """Whether any coefficient has a bound."""
-        return any(v is not None and np.isfinite(v).any() for v in (self.lower, self.upper))
-
     def of(self, name: str, p: int, otherwise: float) -> Array:
         """One of the arrays (p,)."""
         value = getattr(self, name)
@@ -95,7 +90,7 @@ class Penalised:
     c: Centred
     columns: NDArray[np.intp]
     deviation: Array  # (p,) 1 for a constant
-    X: Array  # (n, c) unit columns where rows are fewer than columns, else empty
+    X: Columns  # (n, c) unit columns where rows are fewer than columns, else empty
     Y: Array  # (n, k)
     Q: Array  # (c, c) where X is empty
     q: Array  # (c, k)
@@ -127,7 +122,7 @@ class Penalised:
         used, free = np.flatnonzero(~c.constant & ~left), np.flatnonzero(~c.constant & left)
         with np.errstate(invalid="ignore"):
             low, high = lower * deviation, upper * deviation
-        made = _by_rows(c, used, free) if isinstance(c.part, Thin) else _by_products(c, used, free)
+        made = _by_rows(c, used, free) if c.S is None else _by_products(c, used, free)
         X, Y, Q, q, yy, taken = made
         return cls(
             c, used, deviation, X, Y, Q, q, yy, f1[used], f2[used], low[used], high[used],
@@ -159,8 +154,12 @@ class Penalised:
     def steepest(self) -> float:
         """The trace of `f2^-1/2 Q f2^-1/2`: its largest eigenvalue, within a factor of the columns."""
         some = self.f2 > 0
-        diagonal = np.einsum("nc,nc->c", self.X, self.X) if self.by_rows else np.diagonal(self.Q)
-        return float((diagonal[some] / self.f2[some]).sum())
+        return float((self.diagonal[some] / self.f2[some]).sum())
+
+    @cached_property
+    def diagonal(self) -> Array:
+        """Of Q (c,): sums of squares of the columns."""
+        return squares(self.X) if self.by_rows else np.diagonal(self.Q).copy()
 
     def coefficients(self, t: Array) -> tuple[Array, Array]:
         """coef (..., k, p) and intercept (..., k) in the units of the data, of t (..., c, k)."""
@@ -191,7 +190,7 @@ def _deviations(c: Centred) -> Array:
     return np.where(about.constant, 1.0, about.scale / np.sqrt(about.weight))
 
 
-Made = tuple[Array, Array, Array, Array, Array, Free]
+Made = tuple[Columns, Array, Array, Array, Array, Free]
 NONE = np.empty((0, 0))
 
 
@@ -217,20 +216,21 @@ def _by_products(c: Centred, used: NDArray[np.intp], free: NDArray[np.intp]) -> 
 
 def _by_rows(c: Centred, used: NDArray[np.intp], free: NDArray[np.intp]) -> Made:
     """X and Y, and q of them, from the rows."""
-    p, root = len(c.scale), np.sqrt(c.weight)
-    X = np.asarray(c.rows[:, used] / c.scale[used], order="F")
-    Y = c.rows[:, p:] / root
+    root = np.sqrt(c.weight)
+    X, Y = only(c.features, used) / c.scale[used], c.aims / root
+    if isinstance(X, np.ndarray):
+        X = np.asarray(X, order="F")
     empty = np.empty((0, len(used))), np.empty((0, Y.shape[1]))
     taken = Free(free, *empty)
     if len(free):
-        F = c.rows[:, free] / c.scale[free]
+        F = c.features[:, free] / c.scale[free]
         U, s, Vt = np.linalg.svd(F, full_matrices=False)
         r = int(np.count_nonzero(s > 1e-10 * s.max(initial=0.0)))
         U, back = U[:, :r], Vt[:r].T / s[:r]
         taken = Free(free, back @ (U.T @ X), back @ (U.T @ Y))
-        X, Y = np.asarray(X - U @ (U.T @ X), order="F"), Y - U @ (U.T @ Y)
-        nothing = np.einsum("nc,nc->c", X, X) <= (64 * EPS) ** 2 * len(X)
-        X[:, nothing] = 0.0
+        X, Y = without(X, U), Y - U @ (U.T @ Y)
+        nothing = squares(X) <= (64 * EPS) ** 2 * len(X)
+        X = X / np.where(nothing, np.inf, 1.0)
     return X, Y, NONE, X.T @ Y, np.einsum("nk,nk->k", Y, Y), taken
 
 

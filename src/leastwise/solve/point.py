@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from leastwise.numerics import Array, one_blas_thread
 from leastwise.solve.paths import Path, path_of
 from leastwise.solve.penalised import Penalised
+from leastwise.solve.scattered import Columns
 
 NEXT, MOST_STEPS = 0.7, 100  # a step towards a penalty, and how many at most
 
@@ -90,9 +91,6 @@ class _Descent:
         self.q, self.yy = np.ascontiguousarray(problem.q[:, target]), float(problem.yy[target])
         if problem.by_rows:
             self.y = problem.Y[:, target]
-            self.diagonal = np.einsum("nc,nc->c", problem.X, problem.X)
-        else:
-            self.diagonal = np.diagonal(problem.Q).copy()
 
     def remaining(self, t: Array) -> Array:
         """`q - Q t` (c,)."""
@@ -103,22 +101,10 @@ class _Descent:
         from leastwise.solve.coordinate import gap_of
 
         P, everyone = self.P, np.arange(len(t))
-        return float(
-            gap_of(
-                g,
-                t,
-                self.q,
-                self.yy,
-                self.diagonal,
-                P.f1,
-                P.f2,
-                P.lower,
-                P.upper,
-                self.l1,
-                self.l2,
-                everyone,
-            )
+        gap = gap_of(
+            g, t, self.q, self.yy, P.diagonal, P.f1, P.f2, P.lower, P.upper, self.l1, self.l2, everyone
         )
+        return float(gap)
 
     def run(self, t: Array, goal: float, most: int) -> tuple[Array, float, int]:
         g, rounds = self.remaining(t), 0
@@ -161,7 +147,7 @@ class _Everyone:
 class _Some:
     """The columns that are not 0, and those that miss their condition."""
 
-    def __init__(self, X: Array, inside: Array) -> None:
+    def __init__(self, X: Columns, inside: Array) -> None:
         from leastwise.solve.lazy import Working
 
         self.work, self.inside = Working(X), np.zeros(X.shape[1], bool)

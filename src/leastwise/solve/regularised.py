@@ -10,7 +10,6 @@ import numpy as np
 from leastwise.errors import UsageError
 from leastwise.moments import Moments
 from leastwise.numerics import EPS, Array, is_number, one_blas_thread
-from leastwise.parts import Thin
 from leastwise.penalties import Penalty
 from leastwise.solve.centred import Centred
 from leastwise.solve.paths import MOST_ROUNDS, TOLERANCE, Path, path_of
@@ -150,10 +149,10 @@ def _trusted(problem: Penalised, path: Path, penalty: Penalty, target: int) -> T
     ridge[problem.columns] = 2 * penalty.l2 * problem.f2
     if not len(active):
         return 1.0, 15.0, 15.0
-    if isinstance(c.part, Thin):
-        condition = _condition_of_rows(c.rows[:, active] / c.scale[active], ridge[active])
+    if c.S is None:
+        condition = _condition_of_rows(c.features[:, active] / c.scale[active], ridge[active])
         return condition, float(np.clip(15 - np.log10(condition), 0, 15)), 15.0
-    R = c.cross[np.ix_(active, active)] / np.outer(c.scale[active], c.scale[active])
+    R = c.S[np.ix_(active, active)] / np.outer(c.scale[active], c.scale[active])
     values, V = np.linalg.eigh(R + np.diag(ridge[active]))
     values = np.maximum(values, values[-1] * EPS)
     condition = float(np.sqrt(values[-1] / values[0]))
@@ -187,7 +186,6 @@ def refuse_rank(rank: str, what: str) -> None:
     """A penalty leaves no choice of what dependent columns do."""
     if rank != "drop":
         raise UsageError(
-            f"rank={rank!r} says what dependent columns do in least squares; here {what} about them. Leave "
-            "it "
-            "out."
+            f"rank={rank!r} says what dependent columns do in least squares; here {what} about them. "
+            "Leave it out."
         )
