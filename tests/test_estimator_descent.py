@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from bad import refused
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -121,8 +123,29 @@ def test_float32_is_taken_and_walked_as_such() -> None:
     rows = GradientDescentRegressor(method="autograd", steps=50).fit(X, y)
     wide = GradientDescentRegressor(method="autograd", steps=50).fit(X.astype(float), y.astype(float))
     np.testing.assert_allclose(rows.coef_, wide.coef_, atol=1e-5)
-    assert (rows.coef_ == rows.coef_.astype(np.float32)).all()
-    assert rows.coef_.dtype == np.float64
+    last = rows.descent_.coef[-1]
+    assert (last == last.astype(np.float32)).all()
+    assert rows.coef_.dtype == np.float32
+
+
+def test_sparse_rows_are_descended_on_from_their_moments() -> None:
+    X, y = data()
+    X = X * (X > 0)
+    for S in (sparse.csr_array(X), sparse.csc_array(X), sparse.coo_array(X)):
+        model = GradientDescentRegressor(steps=30, lr=0.1).fit(S, y)
+        same = GradientDescentRegressor(steps=30, lr=0.1).fit(X, y)
+        np.testing.assert_allclose(model.coef_, same.coef_, rtol=1e-10)
+        np.testing.assert_allclose(model.predict(S), same.predict(X), rtol=1e-10)
+    with pytest.raises(TypeError, match="dense data is required"):
+        GradientDescentRegressor(method="autograd").fit(S, y)
+
+
+def test_tensors_come_back_as_tensors() -> None:
+    X, y = data()
+    model = GradientDescentRegressor(steps=30).fit(torch.as_tensor(X), torch.as_tensor(y))
+    assert isinstance(model.coef_, torch.Tensor)
+    assert isinstance(model.predict(torch.as_tensor(X)), torch.Tensor)
+    np.testing.assert_allclose(model.coef_.numpy(), GradientDescentRegressor(steps=30).fit(X, y).coef_)
 
 
 def test_the_random_state_decides_the_batches() -> None:

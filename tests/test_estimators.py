@@ -367,6 +367,18 @@ def test_torch_is_not_imported_for_arrays() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("shape", [(60, 6), (8, 12)], ids=str)
+def test_singular_values_are_scikit_learns(shape: tuple[int, int], intercept: bool) -> None:
+    X, y = data(*shape)
+    w = np.random.default_rng(1).uniform(0.5, 2, size=len(X))
+    ours, theirs = (
+        m(fit_intercept=intercept).fit(X, y, w)
+        for m in (lw.LinearRegression, linear_model.LinearRegression)
+    )
+    np.testing.assert_allclose(ours.singular_, theirs.singular_, rtol=1e-7, atol=1e-6)
+
+
 # ---- rows that come later ----
 
 

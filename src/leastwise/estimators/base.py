@@ -86,6 +86,7 @@ class Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     fit_intercept: bool
     _one_target_is_flat = True  # coef_ (p,) also where y came as (n, 1)
+    _least_rows = 1
 
     def predict(self, X: Any) -> Any:
         """`X coef_' + intercept_`: (n,), or (n, k) for several targets; a tensor for a tensor."""
@@ -100,11 +101,12 @@ class Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X, y = validate_data(
             self, untied(X), untied(y), reset=reset, accept_sparse=self._accept_sparse(), dtype=FLOATS,
             ensure_all_finite=sparse.issparse(X), multi_output=True, y_numeric=True,
+            ensure_min_samples=self._least_rows,
         )  # fmt: skip
         return sample_of(X, y, sample_weight, Form(np.ndim(y) == 1, X.dtype, device))
 
     def _accept_sparse(self) -> Any:
-        return ["csr", "csc", "coo"]
+        return list(FORMATS)
 
     def _keep(self, form: Form, coef: Array, intercept: Array) -> Self:
         """`coef` (k, p) and `intercept` (k,) in scikit-learn's shapes."""

@@ -7,21 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import assert_all_finite
 
 from leastwise.descending import descend
 from leastwise.errors import LeastwiseWarning, UsageError, plural
+from leastwise.estimators.base import FORMATS, Form, Linear, Sample
 from leastwise.penalties import Penalty
 from leastwise.report.course import percent
 from leastwise.solve.training import Training
 
-FLOATS = (np.float64, np.float32)
 FAR = 0.01  # of what could be gained: where more is left, scikit-learn's ConvergenceWarning says so
 
 
-class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class GradientDescentRegressor(Linear):
     """Linear regression by gradient descent, as an estimator of scikit-learn.
 
     Minimises `L(W, b) = mean((X W + b - y)^2)` (and `(2/k) penalty`) by `steps` updates of rate `lr` (or
@@ -29,6 +29,8 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     `lr="auto"` is the one that leaves the least loss after so many steps. Where much is left even so
     (columns of different scales) a ConvergenceWarning says it. The other parameters are those of
     `lw.Training`; `fit_intercept` and `random_state` as elsewhere in scikit-learn.
+
+    Sparse X is taken with method="moments" and without `patience`: the other ways go over dense rows.
 
     After `fit`: `coef_` (p,) or (k, p) and `intercept_` (with `patience` those of the least held-out loss),
     `loss_curve_` (steps + 1,), `n_iter_`, `lr_`, `lr_limit_`, and the whole course as `descent_` (which is
@@ -39,6 +41,9 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     >>> bool(np.allclose(model.predict([[3.0]]), 7.0, atol=1e-3))
     True
     """
+
+    _one_target_is_flat = False
+    _least_rows = 2
 
     def __init__(
         self,
@@ -79,17 +84,10 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GradientDescentRegressor:
         """Descend on X (n, p) and y (n,) or (n, k). Raises UsageError where the rate is above its limit."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            multi_output=True,
-            y_numeric=True,
-            dtype=FLOATS,
-            ensure_min_samples=2,
-        )
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        sample = self._sample(X, y, sample_weight)
+        assert_all_finite(sample.Y, input_name="y")
+        if not sparse.issparse(sample.X):
+            assert_all_finite(sample.X, input_name="X")
         self._check_parameters()
         training = Training(
             lr=self.lr, steps=self.steps if self.epochs is None else None, epochs=self.epochs,
@@ -98,7 +96,7 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             penalty=Penalty() if self.penalty is None else self.penalty, l1=self.l1,
             batch=self.batch, patience=self.patience, standardize=self.standardize,
         )  # fmt: skip
-        source, columns = _source(X, y, sample_weight, getattr(self, "feature_names_in_", None))
+        source, columns = self._source(sample)
         columns |= {"intercept": self.fit_intercept, "seed": self.random_state}
         with warnings.catch_warnings():
             if not self.allow_divergence:
@@ -107,7 +105,7 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 run = descend(source, training=training, **columns)
             except LeastwiseWarning as told:
                 raise UsageError(f"{told}. To see it diverge, pass allow_divergence=True.") from None
-        return self._keep(run, np.ndim(y) == 2)
+        return self._keep_run(run, sample.form)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: no row of the training data goes along."""
@@ -125,13 +123,21 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise UsageError(f"random_state={seed!r} is no whole number of 0 or more. Give one.")
 
-    def predict(self, X: Any) -> Any:
-        """Predictions (n,), or (n, k) for several targets."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
-        return X @ self.coef_.T + self.intercept_
+    def _source(self, sample: Sample) -> tuple[Any, dict[str, Any]]:
+        """What `descend` takes: rows, or moments of sparse ones."""
+        if not sparse.issparse(sample.X):
+            return _rows(sample.X, sample.y, sample.w, getattr(self, "feature_names_in_", None))
+        return sample.moments(), {}
 
-    def _keep(self, run: Any, several: bool) -> GradientDescentRegressor:
+    def _accept_sparse(self) -> Any:
+        return list(FORMATS) if self.method == "moments" and self.patience is None else False
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = bool(self._accept_sparse())
+        return tags
+
+    def _keep_run(self, run: Any, form: Form) -> GradientDescentRegressor:
         W, b = run.parameters(run.chosen_step)
         if self.patience is None and run.left is not None and run.left > FAR:
             warnings.warn(
@@ -141,15 +147,14 @@ class GradientDescentRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        self.coef_ = W.T if several else W[:, 0]
-        self.intercept_ = b if several else float(b[0])
+        self._keep(form, W.T, b)
         self.loss_curve_ = np.asarray(run.loss)
         self.n_iter_, self.lr_, self.lr_limit_ = run.steps, run.lr, run.lr_limit
         self.descent_ = run
         return self
 
 
-def _source(X: Any, y: Any, weight: Any, names: Any) -> tuple[Any, dict[str, Any]]:
+def _rows(X: Any, y: Any, weight: Any, names: Any) -> tuple[Any, dict[str, Any]]:
     """The rows as `descend` takes them; names and weights go along as those of a table."""
     if weight is None and names is None:
         return (X, y), {}

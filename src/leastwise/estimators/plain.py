@@ -36,7 +36,7 @@ class LinearRegression(Growing):
     `copy_X`, `tol` and `n_jobs` choose between ways of scikit-learn's and change nothing here.
 
     After `fit` also `stderr_`, classical standard errors in the shape of `coef_` (nan where there are
-    none), `condition_` of the scaled design, `rank_`, and `moments_`. `partial_fit` adds rows.
+    none), `condition_` of the scaled design, `rank_`, `singular_`, and `moments_`. `partial_fit` adds rows.
 
     >>> model = LinearRegression().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
     >>> model.predict([[3.0]]).round(9)
@@ -80,6 +80,18 @@ class LinearRegression(Growing):
         self.condition_, self.rank_ = found.condition, found.rank
         self._keep_stderr(found, moments.weight_kind, form)
         return self._keep(form, found.coef, found.intercept)
+
+    @property
+    def singular_(self) -> Array:
+        """Singular values (min(n, p),) of X about its means, times the roots of weights, largest first.
+
+        Found when asked, from moments: those below 1e-8 of the largest are rounding.
+        """
+        moments, p = self.moments_, len(self.moments_.names)
+        about = moments if self.fit_intercept else moments.about(np.zeros_like(moments.shift))
+        products = about.comoment if self.fit_intercept else about.whole.cross[1:, 1:]
+        values = np.linalg.eigvalsh(products[:p, :p])[::-1][: min(moments.n, p)]
+        return np.sqrt(np.maximum(values, 0.0))
 
     def _solve_positive(self, moments: Moments, form: Form) -> Self:
         none, bounds = np.zeros(1), Shrinkage(lower=np.zeros(len(moments.names)))
