@@ -347,8 +347,10 @@ class Descent:
                 return X, np.array(block.Y[:most], np.float64)
         return None
 
-    def without_rows(self) -> Descent:
-        """The same without the way back to the rows: what may be kept and passed on."""
+    def without_rows(self) -> Descent | None:
+        """The same without the way back to the rows; None where they could be read off its moments."""
+        if any(of.shareable is not of for of in (self.fit.moments, self.ground.moments) if of is not None):
+            return None
         return replace(self, fit=replace(self.fit, rows=None))
 
     def predict(self, source: Any, **how: Any) -> Any:

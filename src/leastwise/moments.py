@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from leastwise.errors import MomentsError, UsageError, listed, plural
 from leastwise.integers import Integers
 from leastwise.numerics import EPS, Array, block_rows
-from leastwise.parts import Exact, Grids, Numbers, Part, Thin, as_exact, exact_part, part_of
+from leastwise.parts import Exact, Grids, Numbers, Part, Sparse, Thin, as_exact, exact_part, part_of
 from leastwise.rows.block import Slab, checked_weights
 from leastwise.rows.memory import paired
 
@@ -367,6 +367,18 @@ class Moments:
         move = self.sums[1:] / self.sums[0]
         move[columns - 1], move[marks - 1] = self.gaps, 0.0
         return self.shift + move
+
+    @property
+    def shareable(self) -> Moments | None:
+        """What of them may be given away: no part of so few rows that they could be read off it."""
+        enough = len(self.shift) + 1
+
+        def told(part: Part) -> bool:
+            return isinstance(part, (Thin, Sparse)) or part.n <= enough
+
+        if not any(told(part) for part in self.parts):
+            return self
+        return None if told(self.whole) else replace(self, parts=(self.whole,), plan=None)
 
     def _filled_places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Places in Z of the filled columns and of their indicators."""

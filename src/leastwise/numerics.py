@@ -109,9 +109,10 @@ _blas = _Blas()
 def content_hash(matrices: Sequence[Any], seed: int) -> NDArray[np.uint64]:
     """One 64-bit number a row (n,), made of the row's values alone, never of where it stood.
 
-    `matrices` (n, p), (n, k), ..., arrays or CSR, stand side by side. Multilinear hashing of the bits of
-    each float64 (odd multipliers drawn from `seed`), finished with splitmix64. Equal rows hash equally
-    under any chunking, order or number of workers, for all arithmetic is on integers. -0.0 counts as 0.0.
+    `matrices` (n, p), (n, k), ..., arrays or CSR (in canonical form), stand side by side. Multilinear
+    hashing of the bits of each float64 (odd multipliers drawn from `seed`), finished with splitmix64. Equal
+    rows hash equally under any chunking, order or number of workers, for all arithmetic is on integers.
+    -0.0 counts as 0.0.
 
     Source: Lemire and Kaser, Strongly universal string hashing is fast, Computer Journal 57 (2014).
     """

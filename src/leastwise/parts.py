@@ -22,7 +22,7 @@ from leastwise.numerics import Array, block_rows, gram, two_product
 
 Places = NDArray[np.intp]
 SCATTERED = 0.25  # share of stored values from which sparse rows are dense ones, and faster as such
-MANY = 5_000  # columns from which sparse rows are kept, however many, if they are less than the matrix
+MANY = 10_000  # columns from which sparse rows are kept, however many, if they are less than the matrix
 FAR = 2.0**-300  # weights so far from their unit are summed apart
 HUGE = 512 - BITS  # place of the digits of numbers whose squares leave float64
 
@@ -85,6 +85,8 @@ class Thin:
         return gram(self.rows)
 
     def plus(self, other: Part) -> Part:
+        if isinstance(other, Sparse):
+            return self.plus(other.thin()) if len(self.rows) else other
         if isinstance(other, Thin) and len(self.rows) + len(other.rows) <= self.rows.shape[1]:
             rows = np.concatenate([self.rows, other.rows])
             return Thin(self.n + other.n, rows, self.size + other.size)
@@ -167,7 +169,9 @@ class Sparse:
                 X = sparse.vstack([self.X, other.X], format="csr")
                 ends = np.concatenate([self.ends, other.ends])
                 return Sparse(self.n + other.n, X, ends, self.size + other.size)
-        return (self.thin() if isinstance(other, Thin) else self.dense()).plus(other)
+        if isinstance(other, Thin):
+            return self.thin().plus(other) if len(other.rows) else self
+        return self.dense().plus(other)
 
     def minus(self, other: Part) -> Dense:
         return self.dense().minus(other)

@@ -38,13 +38,15 @@ def sparse_moments(X: Any, y: Any, weight: Any = None) -> Moments:
     >>> sparse_moments(X, [1.0, 2.0, 3.0]) == Moments.of(X.toarray(), [1.0, 2.0, 3.0])
     True
     """
-    Y = np.asarray(y, np.float64).reshape(len(y), -1)
-    n, p = X.shape
+    Y, (n, p) = np.asarray(y, np.float64), X.shape
+    Y = Y[:, None] if Y.ndim == 1 else Y
     if len(Y) != n:
         raise DataError(f"X has {plural(n, 'row')} and y has {len(Y):,}. Each row needs one of y.")
     w = None if weight is None else checked_weights(np.asarray(weight, np.float64), n)
     names = tuple(f"x{j}" for j in range(p))
     targets = tuple(f"y{j}" for j in range(Y.shape[1])) if Y.shape[1] > 1 else ("y",)
+    if not n:
+        return Moments.empty(names, targets)
     X = canonical(X)
     few = X.nnz < DENSE * n * p or Sparse.pays(n, p + Y.shape[1], X.nnz)
     shift = np.zeros(p + Y.shape[1])

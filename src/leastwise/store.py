@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def _digest(header: str, tensors: Mapping[str, NDArray[Any]]) -> str:
 
 def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     s = fit.solution
-    shared = _without_rows(fit.moments)
+    shared = None if fit.moments is None else fit.moments.shareable
     tensors: Tensors = {}
     if s.root is not None and shared is not None:  # the root gives away what the moments would
         tensors = {"root": s.root, "mean": s.mean}
@@ -178,18 +178,6 @@ def _of_fit(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     header["scores"], more = _scores(fit)
     header["inference"], errors = _inference(fit, shared is not None)
     return header, tensors | more | errors
-
-
-def _without_rows(moments: Moments | None) -> Moments | None:
-    """The moments that a file may carry: no part of so few rows that they could be read off it."""
-    if moments is None:
-        return None
-    enough = len(moments.shift) + 1
-    if all(not isinstance(part, (Thin, Sparse)) and part.n > enough for part in moments.parts):
-        return moments
-    if not isinstance(moments.whole, (Thin, Sparse)) and moments.n > enough:
-        return replace(moments, parts=(moments.whole,), plan=None)
-    return None
 
 
 def _scores(fit: Fit) -> tuple[dict[str, Any], Tensors]:

@@ -18,8 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from leastwise.errors import DataError, MissingError, MomentsError, plural
 from leastwise.moments import Moments
 from leastwise.numerics import Array
-from leastwise.parts import Sparse, Thin
-from leastwise.sparse import sparse_moments
+from leastwise.sparse import canonical, sparse_moments
 
 FLOATS = (np.float64, np.float32)
 FORMATS = ("csr", "csc", "coo")  # of sparse matrices; others are turned into the first
@@ -68,8 +67,10 @@ class Sample:
     def moments(self, precision: str = "fast") -> Moments:
         """Of all these rows; where a value is not finite, scikit-learn's sentence says so."""
         try:
-            if sparse.issparse(self.X):
+            if sparse.issparse(self.X) and precision == "fast":
                 return sparse_moments(self.X, self.Y, self.w)
+            if sparse.issparse(self.X):
+                return Moments.of(self.X.toarray(), self.Y, self.w, precision=precision)
             return Moments.of(self.X, self.Y, self.w, precision=precision)
         except MissingError:
             assert_all_finite(self.X, input_name="X")
@@ -121,9 +122,7 @@ class Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: moments from which rows could be read off stay behind."""
         state = dict(super().__getstate__())
-        if "moments_" in state and any(
-            isinstance(part, (Thin, Sparse)) for part in state["moments_"].parts
-        ):
+        if "moments_" in state and state["moments_"].shareable is not state["moments_"]:
             del state["moments_"]
         return state
 
@@ -155,8 +154,9 @@ class Growing(Linear):
             return self.fit(X, y, sample_weight)
         if not first and not hasattr(self, "moments_"):
             raise MomentsError(
-                "The moments of the rows before did not come along when this model was pickled: they were "
-                "no more than the columns, and could be read off. Fit on all rows again."
+                "The moments of the rows before did not come along when this model was pickled: they (or "
+                "those of one fold) were no more than the columns, and could be read off. Fit on all rows "
+                "again."
             )
         sample = self._sample(X, y, sample_weight, reset=first)
         more = self._piece(sample)
@@ -190,7 +190,7 @@ def sample_of(X: Any, y: Any, sample_weight: Any, form: Form) -> Sample:
     y = y.toarray() if sparse.issparse(y) else y
     Y = y[:, None] if np.ndim(y) == 1 else y
     if sparse.issparse(X):
-        X = X.tocsr()
+        X = canonical(X)
     return Sample(X, Y, sample_weight, form)
 
 

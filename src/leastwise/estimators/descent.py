@@ -34,7 +34,7 @@ class GradientDescentRegressor(Linear):
 
     After `fit`: `coef_` (p,) or (k, p) and `intercept_` (with `patience` those of the least held-out loss),
     `loss_curve_` (steps + 1,), `n_iter_`, `lr_`, `lr_limit_`, and the whole course as `descent_` (which is
-    pickled without the rows).
+    pickled without the rows, and not at all where they are no more than the columns).
 
     >>> import numpy as np
     >>> model = GradientDescentRegressor(steps=50).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
@@ -108,10 +108,12 @@ class GradientDescentRegressor(Linear):
         return self._keep_run(run, sample.form)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: no row of the training data goes along."""
+        """What is pickled: no row goes along, nor a course from which rows could be read off."""
         state = dict(super().__getstate__())
         if "descent_" in state:
             state["descent_"] = state["descent_"].without_rows()
+            if state["descent_"] is None:
+                del state["descent_"]
         return state
 
     def _check_parameters(self) -> None:

@@ -16,6 +16,7 @@ from leastwise.inference import Inference, classical
 from leastwise.moments import Moments
 from leastwise.numerics import Array, few_threads
 from leastwise.solve import ENOUGH, Solution, least_squares
+from leastwise.solve.centred import Centred
 from leastwise.solve.paths import solve_path
 from leastwise.solve.penalised import Shrinkage
 from leastwise.solve.solution import undecided
@@ -75,7 +76,8 @@ class LinearRegression(Growing):
             return self._solve_positive(moments, form)
         found = _shortest(moments, self.fit_intercept)
         if sample is not None and (found.digits < ENOUGH or undecided(found)) and _affordable(sample):
-            found = _exactly(sample, self.fit_intercept) or found
+            exact = _exactly(sample, self.fit_intercept)
+            found = exact if exact and (exact.digits >= found.digits or undecided(found)) else found
         self._say_doubts(found)
         self.condition_, self.rank_ = found.condition, found.rank
         self._keep_stderr(found, moments.weight_kind, form)
@@ -85,17 +87,19 @@ class LinearRegression(Growing):
     def singular_(self) -> Array:
         """Singular values (min(n, p),) of X about its means, times the roots of weights, largest first.
 
-        Found when asked, from moments: those below 1e-8 of the largest are rounding.
+        Found when asked, from moments: those below 1e-8 of the largest are rounding, unless rows are few.
         """
-        moments, p = self.moments_, len(self.moments_.names)
-        about = moments if self.fit_intercept else moments.about(np.zeros_like(moments.shift))
-        products = about.comoment if self.fit_intercept else about.whole.cross[1:, 1:]
-        values = np.linalg.eigvalsh(products[:p, :p])[::-1][: min(moments.n, p)]
-        return np.sqrt(np.maximum(values, 0.0))
+        c = Centred.of(self.moments_.rounded(), self.fit_intercept)
+        p, X = len(c.scale), c.features
+        if isinstance(X, np.ndarray) and c.S is None:
+            return np.linalg.svd(X, compute_uv=False)
+        values = np.linalg.eigvalsh(X @ X.T if c.S is None else c.S[:p, :p])[::-1]
+        return np.sqrt(np.maximum(values[: min(c.m.n, p)], 0.0))
 
     def _solve_positive(self, moments: Moments, form: Form) -> Self:
         none, bounds = np.zeros(1), Shrinkage(lower=np.zeros(len(moments.names)))
         path = solve_path(moments, none, none, shrinkage=bounds, intercept=self.fit_intercept, tol=SHARP)
+        say_convergence(path.gap, ENOUGH_OF_RIDGE * path.goal)
         return self._keep(form, path.coef[0], path.intercept[0])
 
     def _keep_stderr(self, found: Solution, weight_kind: str, form: Form) -> None:
@@ -148,7 +152,7 @@ def _exactly(sample: Sample, intercept: bool) -> Solution | None:
 def _affordable(sample: Sample) -> bool:
     """Whether sums in integers are worth their time."""
     n, p = sample.X.shape
-    return isinstance(sample.X, np.ndarray) and p <= EXACT_COLUMNS and n * p <= EXACT_CELLS
+    return bool(p <= EXACT_COLUMNS and n * p <= EXACT_CELLS)
 
 
 class Ridge(Growing):

@@ -20,7 +20,7 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from leastwise.errors import LeastwiseWarning, UsageError
-from leastwise.estimators.base import Form, Sample
+from leastwise.estimators.base import Form, Sample, say_convergence
 from leastwise.estimators.dealt import Dealt, Fold, Pieces, in_threads
 from leastwise.estimators.routing import routed, splits_of
 from leastwise.moments import Moments
@@ -336,4 +336,5 @@ def _scored(score: Any, order: Any, alphas: Array, intercept: bool, fold: Fold) 
 def _fits(moments: Moments, alphas: Array, intercept: bool) -> tuple[Array, Array]:
     """coef (A, k, p) and intercept (A, k) for alphas, largest first."""
     path = solve_path(moments, np.zeros(len(alphas)), alphas / (2 * moments.weight), intercept=intercept)
+    say_convergence(path.gap, path.goal)
     return path.coef, path.intercept

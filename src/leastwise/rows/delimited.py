@@ -11,6 +11,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -116,9 +118,13 @@ class CsvRows(Rows):
         texts: dict[str, Kind] = dict.fromkeys(decimals, "text")
         try:
             counted = _Counted(pa.input_stream(str(self.path), compression="detect"))
-            for batch in self._reader(counted, wanted | texts, verbatim):
-                yield DecimalSlab.read(batch, rows, decimals) if decimals else ArrowSlab(batch, rows)
-                rows += batch.num_rows
+            holders = sys.getrefcount(counted)
+            try:
+                for batch in self._reader(counted, wanted | texts, verbatim):
+                    yield DecimalSlab.read(batch, rows, decimals) if decimals else ArrowSlab(batch, rows)
+                    rows += batch.num_rows
+            finally:
+                _let_go(counted, holders + 1)  # the argument
         except (pa.ArrowInvalid, OSError, UnicodeError) as error:
             raise self._explained(wanted, str(error)) from None
         if counted.suspicious(rows + self.skipped, self.multiline):
@@ -263,6 +269,18 @@ class _Counted:
 
     def readable(self) -> bool:
         return True
+
+
+def _let_go(file: Any, holders: int) -> None:
+    """Waits, a second at most, until Arrow's threads hold `file` no more.
+
+    They drop it a moment after its reader is gone, and where Python is at its end by then the process
+    aborts (apache/arrow#43604).
+    """
+    for _ in range(1_000):
+        if sys.getrefcount(file) <= holders:
+            return
+        time.sleep(0.001)
 
 
 def sniff(head: str) -> str:

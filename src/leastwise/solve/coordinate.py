@@ -188,7 +188,7 @@ def _along(A, U, slope, kinks):
             fall, most = _dot(z, slope), 0.0
             for b in range(m):
                 most += abs(z[b]) * kinks[b]
-            if abs(fall) <= FLAT * most:
+            if most == 0 or abs(fall) <= FLAT * most:  # without a penalty rounding is all that falls
                 continue
             if fall < 0:
                 for b in range(m):

@@ -7,6 +7,8 @@ where rows depend on one another (or nearly do) the singular values of X give it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -127,27 +129,41 @@ def _shortest(c: Centred, columns: NDArray[np.intp]) -> Found:
 
 
 def _by_their_products(c: Centred, columns: NDArray[np.intp]) -> Found | None:
-    """`b = X' (X X')^-1 y` for sparse rows, refined once; None where rows nearly depend on one another.
+    """`b = X' (X X')^+ y` for sparse rows, refined once; None where rows nearly depend on one another.
 
-    The products have the square of the condition, which refinement mends as far as `SAFE` goes.
+    The products have the square of the condition, which refinement mends as far as `SAFE` goes. Rows that
+    depend on one another outright have eigenvalues of rounding alone, which are left out.
+    """
+    X, Y = only(c.features, columns), c.aims
+    solve, rank, rcond = _solver(X @ X.T, c.part.roots if c.intercept else None)
+    if rcond < SAFE:
+        return None
+    w = solve(Y)
+    w = w + solve(Y - X @ (X.T @ w))
+    b = X.T @ w
+    raw, kept = b * c.scale[columns][:, None], np.ones(len(columns), bool)
+    return _found(c, columns, raw, kept, rank, Y - X @ b, rcond**-0.5, "min-norm")
+
+
+def _solver(K: Array, roots: Array | None) -> tuple[Callable[[Array], Array], int, float]:
+    """`K^+` for products of rows (n, n), its rank, and its reciprocal condition where it has full rank.
+
+    In the direction of `roots` centred rows have nothing, and neither have targets.
     """
     from scipy.linalg import lapack
 
-    X, Y = only(c.features, columns), c.aims
-    K = X @ X.T
-    if c.intercept:  # in that direction centred rows have nothing, and y neither
-        v = c.part.roots / np.linalg.norm(c.part.roots)
-        K += np.outer(v, v) * (np.trace(K) / len(K))
-    L, info = lapack.dpotrf(K, lower=1)
-    rcond = 0.0 if info else float(lapack.dpocon(L, np.linalg.norm(K, 1), uplo="L")[0])
-    if rcond < SAFE:
-        return None
-    w = lapack.dpotrs(L, Y, lower=1)[0]
-    w = w + lapack.dpotrs(L, Y - X @ (X.T @ w), lower=1)[0]
-    b = X.T @ w
-    raw, kept = b * c.scale[columns][:, None], np.ones(len(columns), bool)
-    rank = len(K) - c.intercept
-    return _found(c, columns, raw, kept, rank, Y - X @ b, rcond**-0.5, "min-norm")
+    full = K
+    if roots is not None:
+        v = roots / np.linalg.norm(roots)
+        full = K + np.outer(v, v) * (np.trace(K) / len(K))
+    L, info = lapack.dpotrf(full, lower=1)
+    rcond = 0.0 if info else float(lapack.dpocon(L, np.linalg.norm(full, 1), uplo="L")[0])
+    if rcond >= SAFE:
+        return lambda Y: lapack.dpotrs(L, Y, lower=1)[0], len(K) - (roots is not None), rcond
+    e, V = np.linalg.eigh(K)
+    some = e > 16 * EPS * len(K) * e.max(initial=0.0)
+    e, V = e[some], V[:, some]
+    return lambda Y: V @ ((V.T @ Y) / e[:, None]), len(e), float(e.min() / e.max()) if len(e) else 1.0
 
 
 def _without_mean(c: Centred, X: Array, Y: Array) -> tuple[Array, Array]:

@@ -43,7 +43,8 @@ class LeftOut:
     l2: Array  # (A,)
 
     def __post_init__(self) -> None:
-        P = self.problem
+        P = self.problem.smaller
+        object.__setattr__(self, "problem", P)
         if P.bounded or len(P.free.columns) or not (P.f2 > 0).all() or not (self.l2 > 0).all():
             raise UsageError(
                 "Bounds, columns without a penalty, or an l2 of 0 leave no closed form for rows left out. "

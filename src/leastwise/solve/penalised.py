@@ -17,7 +17,7 @@ putting the residuals on the free columns in the place of the others (Frisch, Wa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,7 @@ from leastwise.moments import Moments
 from leastwise.numerics import EPS, Array, each
 from leastwise.solve.centred import Centred
 from leastwise.solve.primal import cholesky_in_order
-from leastwise.solve.scattered import Columns, only, squares, without
+from leastwise.solve.scattered import Columns, Scattered, only, squares, without
 
 
 @dataclass(frozen=True)
@@ -124,15 +124,23 @@ class Penalised:
             low, high = lower * deviation, upper * deviation
         made = _by_rows(c, used, free) if c.S is None else _by_products(c, used, free)
         X, Y, Q, q, yy, taken = made
+        bounded = bool(np.isfinite([low[used], high[used]]).any())
         return cls(
-            c, used, deviation, X, Y, Q, q, yy, f1[used], f2[used], low[used], high[used],
-            lower[used], upper[used], bool(np.isfinite([low[used], high[used]]).any()), taken,
+            c, used, deviation, X, Y, Q, q, yy, f1[used], f2[used], lower=low[used], upper=high[used],
+            low=lower[used], high=upper[used], bounded=bounded, free=taken,
         )  # fmt: skip
 
     @property
     def by_rows(self) -> bool:
         """Whether X is kept, not Q."""
         return self.X.size > 0
+
+    @property
+    def smaller(self) -> Penalised:
+        """The same problem from the columns' side, where sparse rows are more than columns."""
+        if not isinstance(self.X, Scattered) or len(self.X) <= len(self.columns):
+            return self
+        return replace(self, X=NONE, Q=np.asarray(self.X.T @ self.X))
 
     @property
     def count(self) -> float:

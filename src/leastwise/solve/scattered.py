@@ -30,6 +30,8 @@ class Scattered:
     R: Array  # (r, c)
     squares: Array  # (c,) sums of squares of the columns
 
+    __array_ufunc__ = None  # so that numpy leaves `U' X` to __rmatmul__
+
     @classmethod
     def about(cls, X: Any, roots: Array, centre: Array) -> Scattered:
         """`X - roots centre'` for sparse X (n, c), already times the roots (n,) of the weights."""
@@ -37,13 +39,14 @@ class Scattered:
         if not centre.any():
             nothing = np.empty((len(roots), 0)), np.empty((0, len(centre)))
             return cls(X, *nothing, np.asarray(X.power(2).sum(axis=0)).ravel())
-        n, counts = len(roots), np.diff(X.indptr)
-        column = np.repeat(np.arange(len(counts)), counts)
-        inside = X.data - roots[X.indices] * centre[column]
-        seen = np.bincount(column, roots[X.indices] ** 2, len(counts))  # weight of the stored values
-        unseen = np.where(counts < n, np.maximum(roots @ roots - seen, 0.0), 0.0)
-        squares = np.bincount(column, inside**2, len(counts)) + unseen * centre**2
-        (many,) = np.nonzero((counts > MOSTLY * n) & (centre != 0))
+        c = X.shape[1]
+        column, at = np.repeat(np.arange(c), np.diff(X.indptr)), roots[X.indices]
+        inside, weight = X.data - at * centre[column], roots @ roots
+        seen = np.bincount(column, at**2, c)  # weight of the stored values
+        full = np.bincount(column, at > 0, c) == np.count_nonzero(roots)
+        unseen = np.where(full, 0.0, np.maximum(weight - seen, 0.0))
+        squares = np.bincount(column, inside**2, c) + unseen * centre**2
+        (many,) = np.nonzero((seen > MOSTLY * weight) & (centre != 0))
         if len(many):
             X, centre = _moved(X, many, roots, centre), centre.copy()
             centre[many] = 0.0
@@ -66,7 +69,7 @@ class Scattered:
         return self.shape[0]
 
     def __matmul__(self, other: Any) -> Array:
-        """`X t` for t (c,) or (c, m); `X Z'` (n, n) for another of the same rows, turned."""
+        """`X t` for t (c,) or (c, m); `X Z'` (n, n) for another of the same columns, turned."""
         if isinstance(other, Turned):
             return self._times(other.of)
         return np.asarray(self.S @ other - self.L @ (self.R @ other))
@@ -109,8 +112,6 @@ class Scattered:
         )
         return replace(left, squares=np.concatenate([np.einsum("nc,nc->c", b, b) for b in blocks]))
 
-    __array_ufunc__ = None  # so that numpy leaves `U' X` to __rmatmul__
-
     def __rmatmul__(self, other: Array) -> Array:
         """`U' X` (m, c)."""
         return np.asarray((self.T @ other.T).T)
@@ -122,9 +123,14 @@ class Turned:
 
     of: Scattered
 
-    def __matmul__(self, v: Array) -> Array:
-        """`X' v` for v (n,) or (n, m)."""
+    def __matmul__(self, v: Any) -> Array:
+        """`X' v` for v (n,) or (n, m); `X' X` (c, c) for the columns themselves."""
         X = self.of
+        if isinstance(v, Scattered):
+            back = X.R.T @ (X.L.T @ v.S.tocsr())  # L'S first: (r, c)
+            return np.asarray(
+                (X.S.T @ v.S).toarray() - back - (X.S.T @ v.L) @ v.R + X.R.T @ (X.L.T @ v.L) @ v.R
+            )
         return np.asarray(X.S.T @ v - X.R.T @ (X.L.T @ v))
 
 

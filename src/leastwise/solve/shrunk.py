@@ -23,14 +23,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from leastwise.errors import UsageError, plural
 from leastwise.numerics import EPS, Array, each
 from leastwise.solve.penalised import Penalised
 from leastwise.solve.scattered import Scattered
 
 FEW = 4  # penalties that are solved one by one
 SETTLED = 1e-15  # of yy: what the objective may be above its least value
-FEW_ROWS, MOST_ROWS = 500, 20_000  # sparse ones, below which (n, n) is quick, and above which too large
+FEW_ROWS, MOST_ROWS = 500, 20_000  # of the smaller side, below which its matrix is quick, above: too large
 STEPS = 1_000  # of conjugate gradients for one penalty
+CLOSER = 1e-5  # than settled: coefficients of a small penalty are looser than the objective
+LITTLE = 1e-20  # of the square of the gradient at 0: coefficients are then right however small they are
 
 
 def eigen(problem: Penalised) -> tuple[Array, Array]:
@@ -56,10 +59,13 @@ def shrunk(problem: Penalised, l2: Array) -> Answer:
     k = len(problem.yy)
     if not len(problem.columns):
         return np.zeros((len(l2), 0, k)), np.zeros((len(l2), k))
-    if isinstance(problem.X, Scattered) and len(problem.X) > FEW_ROWS:
-        t, gap = _by_gradients(problem, l2)
-        if (gap <= SETTLED * problem.yy).all() or len(problem.X) > MOST_ROWS:
-            return t, gap
+    if isinstance(problem.X, Scattered):
+        if min(problem.X.shape) > FEW_ROWS and (l2 > 0).all():
+            t, gap = _by_gradients(problem, l2)
+            if (gap <= SETTLED * problem.yy).all() or min(problem.X.shape) > MOST_ROWS:
+                return t, gap
+        _refuse_size(problem)
+        problem = problem.smaller
     if len(l2) <= FEW and (l2 > 0).all():  # p^3 / 3 each is less than an eigendecomposition
         found = [_by_cholesky(problem, one) for one in l2[:, None]]
         if all(one is not None and (one[1] <= SETTLED * problem.yy).all() for one in found):
@@ -125,38 +131,61 @@ def _by_cholesky(problem: Penalised, l2: Array) -> Answer | None:
     return t, np.einsum("ank,ank->ak", v, v)
 
 
-def _by_gradients(problem: Penalised, l2: Array) -> Answer:
-    """By conjugate gradients on `s = D^1/2 t`: `(Z'Z + 2 l2 I) s = Z'y`, Z = X D^-1/2, for all targets.
+def _refuse_size(problem: Penalised) -> None:
+    """Where gradients cannot answer, a matrix of the smaller side has to be made."""
+    side = min(problem.X.shape)
+    if side > MOST_ROWS:
+        raise UsageError(
+            f"Without a penalty (an alpha of 0) {plural(problem.X.shape[0], 'sparse row')} of "
+            f"{plural(problem.X.shape[1], 'column')} take a matrix of {side:,} x {side:,}. Give alphas "
+            "above 0."
+        )
 
-    With g what is left of the equations the objective is no more than `|g|^2 / (4 l2)` above its least
-    value: where that is settled it ends. Z's is found again from the rows at the end, free of what rounding
-    did on the way.
+
+def _by_gradients(problem: Penalised, l2: Array) -> Answer:
+    """By conjugate gradients, for all targets, each penalty from the answer of the one before.
+
+    On `u = P t` with P the roots of the diagonal of `Q + 2 l2 D`, which takes the units away. With g what
+    is left of the equations the objective is no more than `g' D^-1 g / (4 l2)` above its least value: where
+    that is settled, and little is left of g, it ends. It is found again from the rows at the end.
     """
-    D = np.sqrt(problem.f2)[:, None]
-    Z, Y = problem.X / D[:, 0], problem.Y
-    s, goal = np.zeros((len(D), Y.shape[1])), SETTLED * problem.yy / 4
-    t, gap = np.empty((len(l2), *s.shape)), np.empty((len(l2), Y.shape[1]))
-    for a in range(len(l2)):
-        ridge = 2 * float(l2[a])
-        if ridge == 0:
-            t[a], gap[a] = 0.0, np.inf
-            continue
-        r = Y - Z @ s
-        g = Z.T @ r - ridge * s
-        ahead, left = g, np.einsum("ck,ck->k", g, g)
-        for _ in range(STEPS):
-            if (left <= 2 * ridge * goal).all():
-                break
-            onto = Z @ ahead
-            along = np.einsum("nk,nk->k", onto, onto) + ridge * np.einsum("ck,ck->k", ahead, ahead)
-            step = np.divide(left, along, out=np.zeros_like(left), where=along > 0)
-            s, r = s + step * ahead, r - step * onto
-            g, before = Z.T @ r - ridge * s, left
-            left = np.einsum("ck,ck->k", g, g)
-            ahead = g + np.divide(left, before, out=np.zeros_like(left), where=before > 0) * ahead
-        g = Z.T @ (Y - Z @ s) - ridge * s
-        t[a], gap[a] = s / D, np.einsum("ck,ck->k", g, g) / (2 * ridge)
-    return t, gap
+    X, Y, D = problem.X, problem.Y, problem.f2[:, None]
+    goal, t = CLOSER * SETTLED * problem.yy / 4, np.zeros((len(D), Y.shape[1]))
+    found, gap = np.empty((len(l2), *t.shape)), np.empty((len(l2), Y.shape[1]))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not settled
+        first = _squares((X.T @ Y) / np.sqrt(D))
+        for a, ridge in enumerate(2 * l2):
+            enough = np.minimum(2 * ridge * goal, LITTLE * first)
+            t = _conjugate(problem, float(ridge), t, enough)
+            g = X.T @ (Y - X @ t) - ridge * D * t
+            found[a], gap[a] = t, _squares(g / np.sqrt(D)) / (2 * ridge)
+    return found, np.where(np.isfinite(gap), gap, np.inf)
+
+
+def _conjugate(problem: Penalised, ridge: float, t: Array, enough: Array) -> Array:
+    """t (c, k) from one nearby, until `g' D^-1 g` (k,) is `enough`, or after STEPS."""
+    X, D = problem.X, problem.f2[:, None]
+    P = np.sqrt(problem.diagonal[:, None] + ridge * D)
+    r = problem.Y - X @ t
+    g = (X.T @ r - ridge * D * t) / P
+    ahead, left = g, _squares(g)
+    for _ in range(STEPS):
+        if (_squares(g * P / np.sqrt(D)) <= enough).all():
+            break
+        move = ahead / P
+        onto = X @ move
+        along = _squares(onto) + ridge * _squares(np.sqrt(D) * move)
+        step = np.divide(left, along, out=np.zeros_like(left), where=along > 0)
+        t, r = t + step * move, r - step * onto
+        g, before = (X.T @ r - ridge * D * t) / P, left
+        left = _squares(g)
+        ahead = g + np.divide(left, before, out=np.zeros_like(left), where=before > 0) * ahead
+    return t
+
+
+def _squares(v: Array) -> Array:
+    """Sums of squares (k,) of the columns of v."""
+    return np.asarray(np.einsum("ck,ck->k", v, v))
 
 
 def _inverse(e: Array, l2: Array) -> Array:
