@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import leastwise as lw
 from leastwise import GradientDescentRegressor
-from leastwise.errors import LeastwiseError, LeastwiseWarning, UsageError
+from leastwise.errors import DataError, LeastwiseError, LeastwiseWarning, UsageError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -120,8 +120,8 @@ def test_sample_weights_are_repetition(method: str) -> None:
 
 def test_float32_is_taken_and_walked_as_such() -> None:
     X, y = (values.astype(np.float32) for values in data())
-    rows = GradientDescentRegressor(method="autograd", steps=50).fit(X, y)
-    wide = GradientDescentRegressor(method="autograd", steps=50).fit(X.astype(float), y.astype(float))
+    walked = GradientDescentRegressor(method="autograd", steps=50, standardize=False)
+    rows, wide = clone(walked).fit(X, y), clone(walked).fit(X.astype(float), y.astype(float))
     np.testing.assert_allclose(rows.coef_, wide.coef_, atol=1e-5)
     last = rows.descent_.coef[-1]
     assert (last == last.astype(np.float32)).all()
@@ -138,6 +138,35 @@ def test_sparse_rows_are_descended_on_from_their_moments() -> None:
         np.testing.assert_allclose(model.predict(S), same.predict(X), rtol=1e-10)
     with pytest.raises(TypeError, match="dense data is required"):
         GradientDescentRegressor(method="autograd").fit(S, y)
+
+
+@pytest.mark.parametrize("learning_rate", ["auto", 0.05])
+def test_partial_fit_goes_on_where_it_stands(learning_rate: object) -> None:
+    X, y = data()
+    model = GradientDescentRegressor(learning_rate=learning_rate)
+    for _ in range(200):
+        model.partial_fit(X, y)
+    known = LinearRegression().fit(X, y)
+    np.testing.assert_allclose(model.coef_, known.coef_, atol=1e-3)
+    np.testing.assert_allclose(model.intercept_, known.intercept_, atol=1e-3)
+    one = GradientDescentRegressor(lr=0.05, steps=2, standardize=False).fit(X, y)
+    twice = GradientDescentRegressor(lr=0.05).partial_fit(X, y).partial_fit(X, y)
+    np.testing.assert_allclose(twice.coef_, one.coef_, rtol=1e-12)
+    with pytest.raises(DataError, match="2 targets"):
+        model.partial_fit(X, np.column_stack([y, y]))
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit(X[:, :2], y)
+
+
+def test_the_rate_has_two_names() -> None:
+    X, y = data()
+    both = [GradientDescentRegressor(**{name: 0.1}).fit(X, y) for name in ("lr", "learning_rate")]
+    np.testing.assert_array_equal(both[0].coef_, both[1].coef_)
+    assert both[0].lr_ == both[1].lr_ == 0.1
+    np.testing.assert_allclose(
+        GradientDescentRegressor(learning_rate="auto").fit(X + 3, y).coef_,
+        LinearRegression().fit(X, y).coef_,
+    )
 
 
 def test_tensors_come_back_as_tensors() -> None:
@@ -297,7 +326,9 @@ def test_a_warning_that_the_caller_silenced_stays_silent() -> None:
 BAD = [
     {"lr": 0},
     {"lr": "fast"},
-    {"lr": None},
+    {"learning_rate": None},
+    {"learning_rate": 0.1, "lr": 0.2},
+    {"standardize": "yes"},
     {"steps": -1},
     {"steps": 2.5},
     {"method": "newton"},
@@ -349,14 +380,16 @@ def test_columns_of_different_scales_are_warned_of_and_standardising_helps() -> 
     X = rng.normal(size=(300, 2)) * [1, 1_000]
     y = X @ [1, 0.003] + 0.1 * rng.normal(size=300)
     with pytest.warns(ConvergenceWarning, match="is left after 1,000 steps.*standardize=True"):
-        plain = GradientDescentRegressor().fit(X, y)
+        plain = GradientDescentRegressor(standardize=False).fit(X, y)
     assert plain.score(X, y) > 0.85  # what can be had is had: the rate leaves the least loss after so many
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert GradientDescentRegressor(standardize=True).fit(X, y).score(X, y) > 0.99
+        assert GradientDescentRegressor().fit(X + 1e4, y).score(X + 1e4, y) > 0.99
     for how in ({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}):
         with pytest.warns(ConvergenceWarning):
-            assert GradientDescentRegressor(**how).fit(X, y).score(X, y) > 0.85
+            model = GradientDescentRegressor(standardize=False, **how).fit(X, y)
+        assert model.score(X, y) > 0.85
 
 
 def test_with_patience_the_parameters_are_those_of_the_least_loss_held_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -606,3 +607,49 @@ def test_wrong_words_have_exit_code_two_and_say_what_to_do(csv, case):
     found = run("fit", csv, "--target", "y", "--drop", "g", *words)
     assert found.exit_code == 2
     assert message in found.stderr
+
+
+def test_a_penalty_in_numbers_is_a_point_of_its_path() -> None:
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(60, 5)), rng.normal(size=60)
+    fit = lw.fit((X, y), penalty=lw.elastic_net(0.037, 0.4))
+    (at,) = np.flatnonzero(
+        np.isclose(fit.path.l1 + fit.path.l2, fit.solution.penalty.l1 + fit.solution.penalty.l2)
+    )
+    np.testing.assert_allclose(fit.path.coef[at][0], np.asarray(fit.coef), atol=1e-9)
+    assert (np.diff(fit.path.l1) < 0).all()
+
+
+def test_errors_of_several_targets_are_told_in_their_units() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(80, 4))
+    Y = np.column_stack([X[:, 0] + rng.normal(size=80), 100 * X[:, 1] + rng.normal(size=80)])
+    assert "in units of each target's variance" in lw.fit((X, Y), penalty=lw.L1("cv")).summary()
+    assert "in units of" not in lw.fit((X, Y[:, 0]), penalty=lw.L1("cv")).summary()
+
+
+@pytest.mark.parametrize("factors", [{}, {"x2": 0.0, "x5": 4.0}], ids=["alike", "factors"])
+def test_degrees_of_freedom_of_few_rows_follow_from_their_own_side(factors: dict[str, float]) -> None:
+    """Against the trace of the hat matrix, from the columns' side."""
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(12, 40)), rng.normal(size=12)
+    path = lw.fit((X, y), penalty=lw.L2(0.3), alphas=(3.0, 0.3, 0.01), factors=factors, folds=0).path
+    C = X - X.mean(axis=0)
+    f = np.ones(40)
+    for name, factor in factors.items():
+        f[int(name[1:])] = factor
+    for l2, df in zip(path.l2, path.df[:, 0], strict=True):
+        known = np.trace(C @ np.linalg.pinv(C.T @ C + 2 * 12 * l2 * np.diag(f), hermitian=True) @ C.T)
+        assert df == pytest.approx(known, rel=1e-9)
+    assert path.df_at(1) == pytest.approx(path.df[1], rel=1e-9)
+
+
+def test_a_wide_ridge_makes_no_matrix_of_its_columns() -> None:
+    rng = np.random.default_rng(6)
+    X, y = rng.normal(size=(40, 4_000)), rng.normal(size=40)
+    lw.fit((X[:, :9], y), penalty=lw.L2(0.1), folds=0).summary()  # what is imported
+    tracemalloc.start()
+    lw.fit((X, y), penalty=lw.L2(0.1), folds=0).summary()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64e6  # (p, p) is 128 MB

@@ -163,7 +163,8 @@ class Fit:
     def path(self) -> Path | None:
         """The penalised fits of all rows along the path of alphas; None where there is no penalty.
 
-        `path.coef`, `.gap`, `.df`, `.loss`, `.aic`, `.bic`; `self.choice` has the errors on held-out folds.
+        `path.coef`, `.gap`, `.df`, `.loss`, `.aic`, `.bic`; a penalty in numbers is one of its points.
+        `self.choice` has the errors on held-out folds.
         Raises UsageError where a loaded model holds no moments.
         """
         model = self.options.model(self.recipe)
@@ -172,7 +173,10 @@ class Fit:
         if self.moments is None:
             raise UsageError("The model file holds no moments, which this takes. Fit again.")
         problem = model.problem(merged(self.moments, tuple(range(len(self.moments.parts)))))
-        return model.path(problem, model.grid(problem) if self.choice is None else self.choice.alphas)
+        if self.choice is not None:
+            return model.path(problem, self.choice.alphas)
+        own = self.options.penalty.l1 + self.options.penalty.l2  # the alpha of numbers: of their sum
+        return model.path(problem, np.unique(np.append(model.grid(problem), own))[::-1])
 
     # ---- standard errors ----
 

@@ -325,6 +325,18 @@ class Moments:
         places = np.append(0, 1 + len(self.names) + len(self.filled) + np.arange(len(self.targets)))
         return np.diagonal(self.whole.only(places).comoment())
 
+    @cached_property
+    def variance(self) -> Array:
+        """Variances of features and targets (p + k,) about their means; no matrix is made of few rows."""
+        self._some_rows("a variance")
+        plain = self.imputed()
+        part = plain.whole
+        if isinstance(part, (Thin, Sparse)):
+            thin = part if isinstance(part, Thin) else part.thin()
+            away = thin.rows[:, 1:] - np.outer(thin.roots, plain.sums[1:] / plain.weight)
+            return np.einsum("nq,nq->q", away, away) / plain.weight
+        return np.maximum(np.diagonal(plain.comoment), 0.0) / plain.weight
+
     def fold(self, f: int) -> Moments:
         """The rows of fold `f` alone."""
         return replace(self, parts=(self.parts[f],), plan=None)

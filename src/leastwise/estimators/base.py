@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from leastwise.errors import DataError, MissingError, MomentsError, plural
+from leastwise.errors import DataError, MissingError, MomentsError, UsageError, plural
 from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.sparse import canonical, sparse_moments
@@ -164,7 +164,10 @@ class Growing(Linear):
             return self._solve(more, sample.form)
         if len(self.moments_.targets) != sample.Y.shape[1]:
             had = plural(len(self.moments_.targets), "target")
-            raise DataError(f"y has {plural(sample.Y.shape[1], 'target')}, and before there were {had}.")
+            raise DataError(
+                f"y has {plural(sample.Y.shape[1], 'target')}, and that of the rows before had {had}. "
+                "Give as many."
+            )
         before = self.moments_
         kind = more.weight_kind or before.weight_kind
         total = replace(before, weight_kind=kind) + replace(more, weight_kind=kind)
@@ -200,6 +203,12 @@ def say_convergence(gap: Array, goal: Array) -> None:
         worst = np.unravel_index(np.argmax(gap - goal), gap.shape)
         aim = np.broadcast_to(goal, gap.shape)[worst]
         warnings.warn(NOT_CONVERGED.format(gap[worst], aim), ConvergenceWarning, stacklevel=5)
+
+
+def refuse_none(alphas: Any) -> None:
+    """No alphas leave nothing to choose from."""
+    if len(alphas) == 0:
+        raise UsageError("alphas is empty, and one of them is to be chosen. Give one at least.")
 
 
 def is_scalar(weight: Any) -> bool:

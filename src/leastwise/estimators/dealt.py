@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.metaestimators import available_if
 
 from leastwise.errors import DataError, UsageError
 from leastwise.estimators.base import Growing, Sample
@@ -61,16 +60,6 @@ class Dealt:
         return cls(dealing.whole, tuple(map(Fold, training, held, tests or [None] * len(held))))
 
 
-def _in_pieces(model: Any) -> bool:
-    """Whether rows can be added: not to those that `fit` dealt by their places."""
-    if getattr(model, "moments_", None) is not None and model.moments_.plan is None:
-        raise UsageError(
-            "fit dealt rows to folds by their places, as scikit-learn does, and rows that come later would "
-            "move all of them. Begin with partial_fit on a new model: it deals rows by what they hold."
-        )
-    return True
-
-
 class Pieces(Growing):
     """A model whose penalty is chosen by folds, to which rows can be added.
 
@@ -81,15 +70,22 @@ class Pieces(Growing):
     cv: Any
     _begins_by_fit = False
 
-    @available_if(_in_pieces)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Rows added to those before: the answer is that of one `partial_fit` on all of them, in any order.
+    @property
+    def partial_fit(self) -> Any:
+        """Of X, y and weights: rows added to those before, dealt to `cv` (None: 5) folds by what they hold.
 
-        Not there after `fit`. Raises MomentsError where the rows before are gone (fewer rows than columns
-        are not pickled), UsageError where `cv` is no number of folds, DataError where one fold alone has
-        rows.
+        The answer is that of one `partial_fit` on all of them, in any order; `fit`, which deals rows by
+        their places, may choose another penalty, and after it rows cannot be added: AttributeError. Raises
+        MomentsError where the rows before are gone (fewer rows than columns are not pickled), UsageError
+        where `cv` is no number of folds, DataError where one fold alone has rows.
         """
-        return super().partial_fit(X, y, sample_weight)
+        if getattr(self, "moments_", None) is not None and self.moments_.plan is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no partial_fit after fit, which dealt rows to folds by their "
+                "places, as scikit-learn does: rows that come later would move all of them. Begin with "
+                "partial_fit on a new model; it deals rows by what they hold."
+            )
+        return super().partial_fit
 
     def _piece(self, sample: Sample) -> Moments:
         """Moments fold by fold."""
@@ -112,8 +108,8 @@ class Pieces(Growing):
     def _folds_by_content(self) -> int:
         if self.cv is not None and not isinstance(self.cv, Integral):
             raise UsageError(
-                f"partial_fit deals rows to folds by what they hold, and cv={self.cv!r} deals them another "
-                "way. Give a number, or fit on all rows."
+                f"partial_fit deals rows to folds by what they hold, and cv, a {type(self.cv).__name__}, "
+                "deals them another way. Give a number, or fit on all rows."
             )
         return int(self.cv or DEFAULT)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite
 
 from leastwise.descending import descend
-from leastwise.errors import LeastwiseWarning, UsageError, plural
-from leastwise.estimators.base import FORMATS, Form, Linear, Sample
+from leastwise.errors import DataError, LeastwiseWarning, UsageError, plural
+from leastwise.estimators.base import FORMATS, Form, Linear, Sample, untied
 from leastwise.penalties import Penalty
 from leastwise.report.course import percent
 from leastwise.solve.training import Training
@@ -24,11 +25,16 @@ FAR = 0.01  # of what could be gained: where more is left, scikit-learn's Conver
 class GradientDescentRegressor(Linear):
     """Linear regression by gradient descent, as an estimator of scikit-learn.
 
-    Minimises `L(W, b) = mean((X W + b - y)^2)` (and `(2/k) penalty`) by `steps` updates of rate `lr` (or
-    `epochs` passes). A rate above the limit, where the loss grows, is refused, unless `allow_divergence`;
-    `lr="auto"` is the one that leaves the least loss after so many steps. Where much is left even so
-    (columns of different scales) a ConvergenceWarning says it. The other parameters are those of
-    `lw.Training`; `fit_intercept` and `random_state` as elsewhere in scikit-learn.
+    Minimises `L(W, b) = mean((X W + b - y)^2)` (and `(2/k) penalty`) by `steps` updates (or `epochs`
+    passes) of rate `learning_rate`, which may be called `lr` as in `lw.descend`. A rate above the limit,
+    where the loss grows, is refused, unless `allow_divergence`; "auto" is the one that leaves the least
+    loss after so many steps, and then, with an intercept and without a penalty, steps are those of
+    standardised columns (`standardize=None`), which changes nothing but how many it takes. Where much is
+    left even so a ConvergenceWarning says it. The other parameters are those of `lw.Training`;
+    `fit_intercept` and `random_state` as elsewhere in scikit-learn.
+
+    `partial_fit` goes on from the coefficients that are there by one epoch of new rows (a step, without
+    `batch`): it is no exact sum of rows, as that of the other classes is.
 
     Sparse X is taken with method="moments" and without `patience`: the other ways go over dense rows.
 
@@ -47,9 +53,10 @@ class GradientDescentRegressor(Linear):
 
     def __init__(
         self,
-        lr: float | str = "auto",
+        learning_rate: float | str = "auto",
         steps: int = 1_000,
         *,
+        lr: float | str | None = None,
         epochs: int | None = None,
         method: str = "moments",
         momentum: float = 0.0,
@@ -60,13 +67,14 @@ class GradientDescentRegressor(Linear):
         batch: int | None = None,
         schedule: Callable[[int], float] | None = None,
         patience: int | None = None,
-        standardize: bool = False,
+        standardize: bool | None = None,
         fit_intercept: bool = True,
         allow_divergence: bool = False,
         random_state: int = 0,
     ) -> None:
-        self.lr = lr
+        self.learning_rate = learning_rate
         self.steps = steps
+        self.lr = lr
         self.epochs = epochs
         self.method = method
         self.momentum = momentum
@@ -84,18 +92,47 @@ class GradientDescentRegressor(Linear):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GradientDescentRegressor:
         """Descend on X (n, p) and y (n,) or (n, k). Raises UsageError where the rate is above its limit."""
-        sample = self._sample(X, y, sample_weight)
+        sample = self._checked(X, y, sample_weight)
+        return self._descend(sample, self._training())
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GradientDescentRegressor:
+        """One epoch on these rows, from the coefficients that are there, or from zeros."""
+        first = not hasattr(self, "coef_")
+        sample = self._checked(X, y, sample_weight, reset=first)
+        start = None
+        if not first:
+            W, b = np.atleast_2d(untied(self.coef_)).T, np.atleast_1d(untied(self.intercept_))
+            start = W.astype(np.float64), np.broadcast_to(b, W.shape[1]).astype(np.float64)
+            if W.shape[1] != sample.Y.shape[1]:
+                raise DataError(
+                    f"y has {plural(sample.Y.shape[1], 'target')}, and that of the rows before had "
+                    f"{W.shape[1]:,}. Give as many."
+                )
+        once = replace(
+            self._training(), steps=None, epochs=1, start=start, patience=None, standardize=False
+        )
+        return self._descend(sample, once, told=False)
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True) -> Sample:
+        sample = self._sample(X, y, sample_weight, reset=reset)
         assert_all_finite(sample.Y, input_name="y")
         if not sparse.issparse(sample.X):
             assert_all_finite(sample.X, input_name="X")
         self._check_parameters()
-        training = Training(
-            lr=self.lr, steps=self.steps if self.epochs is None else None, epochs=self.epochs,
+        return sample
+
+    def _training(self) -> Training:
+        rate = self.learning_rate if self.lr is None else self.lr
+        plain = rate == "auto" and self.fit_intercept and not self.penalty and self.optimizer == "sgd"
+        return Training(
+            lr=rate, steps=self.steps if self.epochs is None else None, epochs=self.epochs,
             method=self.method, momentum=self.momentum, nesterov=self.nesterov, optimizer=self.optimizer,
             schedule=self.schedule,
-            penalty=Penalty() if self.penalty is None else self.penalty, l1=self.l1,
-            batch=self.batch, patience=self.patience, standardize=self.standardize,
+            penalty=Penalty() if self.penalty is None else self.penalty, l1=self.l1, batch=self.batch,
+            patience=self.patience, standardize=plain if self.standardize is None else self.standardize,
         )  # fmt: skip
+
+    def _descend(self, sample: Sample, training: Training, told: bool = True) -> GradientDescentRegressor:
         source, columns = self._source(sample)
         columns |= {"intercept": self.fit_intercept, "seed": self.random_state}
         with warnings.catch_warnings():
@@ -103,9 +140,9 @@ class GradientDescentRegressor(Linear):
                 warnings.simplefilter("error", LeastwiseWarning)
             try:
                 run = descend(source, training=training, **columns)
-            except LeastwiseWarning as told:
-                raise UsageError(f"{told}. To see it diverge, pass allow_divergence=True.") from None
-        return self._keep_run(run, sample.form)
+            except LeastwiseWarning as said:
+                raise UsageError(f"{said}. To see it diverge, pass allow_divergence=True.") from None
+        return self._keep_run(run, sample.form, told)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: no row goes along, nor a course from which rows could be read off."""
@@ -121,6 +158,11 @@ class GradientDescentRegressor(Linear):
         for name in ("fit_intercept", "allow_divergence"):
             if not isinstance(getattr(self, name), bool):
                 raise UsageError(f"{name}={getattr(self, name)!r} is neither True nor False. Give one.")
+        if self.lr is not None and self.learning_rate != "auto" and self.lr != self.learning_rate:
+            raise UsageError(
+                f"learning_rate={self.learning_rate!r} and lr={self.lr!r} came, two names of one rate. "
+                "Give one."
+            )
         seed = self.random_state
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise UsageError(f"random_state={seed!r} is no whole number of 0 or more. Give one.")
@@ -139,15 +181,15 @@ class GradientDescentRegressor(Linear):
         tags.input_tags.sparse = bool(self._accept_sparse())
         return tags
 
-    def _keep_run(self, run: Any, form: Form) -> GradientDescentRegressor:
+    def _keep_run(self, run: Any, form: Form, told: bool) -> GradientDescentRegressor:
         W, b = run.parameters(run.chosen_step)
-        if self.patience is None and run.left is not None and run.left > FAR:
+        if told and self.patience is None and run.left is not None and run.left > FAR:
             warnings.warn(
                 f"{percent(run.left)} of what could be gained is left after {plural(run.steps, 'step')}. "
                 "Columns of one scale take fewer: put a StandardScaler before, or pass standardize=True. "
                 "Or take more steps.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         self._keep(form, W.T, b)
         self.loss_curve_ = np.asarray(run.loss)

@@ -23,6 +23,7 @@ from leastwise.estimators.base import (
     Sample,
     device_of,
     is_scalar,
+    refuse_none,
     sample_of,
     say_convergence,
     untied,
@@ -46,7 +47,7 @@ NO_GRID = (
 
 
 @dataclass(frozen=True)
-class Descent:
+class Way:
     """How a path is solved: intercept, bounds, the gap that is enough, rounds at most."""
 
     intercept: bool
@@ -171,6 +172,7 @@ class ElasticNetCV(Pieces):
         """The alphas in order, largest first; None where a grid is asked for."""
         if isinstance(self.alphas, Integral):
             return None
+        refuse_none(self.alphas)
         for index, alpha in enumerate(self.alphas):
             check_scalar(
                 alpha, f"alphas[{index}]", target_type=Real, min_val=0.0, include_boundaries="left"
@@ -189,7 +191,7 @@ class ElasticNetCV(Pieces):
         return np.geomspace(top, top * self.eps, num=self.alphas)
 
     def _choose(self, dealt: Dealt, given: Array | None, form: Form) -> Self:
-        how = Descent(self.fit_intercept, self.positive, self.tol, self.max_iter)
+        how = Way(self.fit_intercept, self.positive, self.tol, self.max_iter)
         ratios = self._ratios()
         if given is None:
             largest = how.largest(dealt.whole)
@@ -202,13 +204,13 @@ class ElasticNetCV(Pieces):
         say_convergence(gaps, goals)
         errors = errors.reshape(len(ratios), len(dealt.folds), -1)
         i, a = _best(errors.mean(axis=1))
-        self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 1))
+        self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 1)).astype(form.dtype)
         self.alphas_ = np.stack(grids) if given is None and len(ratios) > 1 else grids[0]
         self.alpha_ = grids[i][a]
         self._keep_ratio(np.atleast_1d(self.l1_ratio)[i] if hasattr(self, "l1_ratio") else 1.0)
         return self._refit(dealt.whole, how, (grids[i][a], ratios[i]), form)
 
-    def _refit(self, moments: Moments, how: Descent, chosen: tuple[float, float], form: Form) -> Self:
+    def _refit(self, moments: Moments, how: Way, chosen: tuple[float, float], form: Form) -> Self:
         point = how.point(moments, *chosen)
         say_convergence(point.gap, enough(self.tol) * point.size)
         self.dual_gap_ = point.gap.astype(form.dtype)[0]
@@ -281,7 +283,7 @@ class LassoCV(ElasticNetCV):
 
 
 def _fold_error(
-    how: Descent, grids: Sequence[Array], ratios: Sequence[float], task: tuple[Fold, int]
+    how: Way, grids: Sequence[Array], ratios: Sequence[float], task: tuple[Fold, int]
 ) -> tuple[Array, Array, Array]:
     """Mean squared errors of the held-out rows (A,), the gaps of the path (A,), and what is enough (1,)."""
     fold, i = task

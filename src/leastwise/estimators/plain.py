@@ -107,6 +107,7 @@ class LinearRegression(Growing):
         inference = classical(found, weight_kind)
         if isinstance(inference, Inference):
             errors[:, found.kept] = inference.se[:, int(found.fits_intercept) :]
+        errors = errors.astype(form.dtype)
         self.stderr_ = form.given(errors[0] if form.flat else errors)
 
     def _say_doubts(self, found: Solution) -> None:

@@ -20,7 +20,7 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from leastwise.errors import LeastwiseWarning, UsageError
-from leastwise.estimators.base import Form, Sample, say_convergence
+from leastwise.estimators.base import Form, Sample, refuse_none, say_convergence
 from leastwise.estimators.dealt import Dealt, Fold, Pieces, in_threads
 from leastwise.estimators.routing import routed, splits_of
 from leastwise.moments import Moments
@@ -112,6 +112,7 @@ class RidgeCV(Pieces):
                 raise ValueError(f"cv!=None and {what}=True are incompatible")
         edge = "neither" if self.cv is None else "left"
         alphas = list(np.ravel(self.alphas)) if np.ndim(self.alphas) == 0 else list(self.alphas)
+        refuse_none(alphas)
         for i, alpha in enumerate(alphas):
             name = f"alphas[{i}]" if len(alphas) > 1 else "alphas"
             check_scalar(alpha, name, target_type=Real, min_val=0.0, include_boundaries=edge)

@@ -9,6 +9,8 @@ from sklearn.model_selection import check_cv
 from sklearn.utils._metadata_requests import _raise_for_params, _routing_enabled
 from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 
+from leastwise.errors import UsageError
+
 
 def routed(owner: Any, params: dict[str, Any], sample_weight: Any) -> Any:
     """What goes where: `.splitter.split`, and where the owner has one, `.scorer.score`.
@@ -19,6 +21,11 @@ def routed(owner: Any, params: dict[str, Any], sample_weight: Any) -> Any:
     weight = {} if sample_weight is None else {"sample_weight": sample_weight}
     if _routing_enabled():
         return process_routing(owner, "fit", **params, **weight)
+    if set(params) == {"groups"} and not wants_groups(owner.cv):
+        raise UsageError(
+            f"groups came, and cv={owner.cv!r} does not deal rows by groups. Give cv=GroupKFold(5) or "
+            "LeaveOneGroupOut(), or (with other splitters) set enable_metadata_routing."
+        )
     _raise_for_params(params, owner, "fit", allow=["groups"] if wants_groups(owner.cv) else None)
     return SimpleNamespace(splitter=SimpleNamespace(split=params), scorer=SimpleNamespace(score=weight))
 

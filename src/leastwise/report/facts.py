@@ -115,6 +115,7 @@ def _penalty(fit: Any) -> dict[str, Any] | None:
             "alpha": choice.alpha, "alphas": choice.alphas.tolist(),
             "error": _plain(choice.error, each=True), "spread": _plain(choice.spread, each=True),
             "best": choice.best, "chosen": choice.chosen, "alone": asked.folds == ALONE,
+            "targets": len(s.targets),
         }  # fmt: skip
     return said
 
@@ -197,7 +198,7 @@ def _inflation(solution: Solution, moments: Moments | None) -> dict[str, Any]:
         return {}
     plain = moments.imputed()
     p = len(solution.names)
-    squares = np.diagonal(plain.comoment)[:p]
+    squares = plain.variance[:p] * plain.weight
     if not solution.fits_intercept:
         squares = squares + plain.weight * plain.mean[:p] ** 2
     found = inflation(solution, squares)
@@ -216,8 +217,7 @@ def _spread(solution: Solution, moments: Moments | None) -> tuple[Any, Any]:
     size = len(solution.names) + len(solution.targets)
     if moments is None:
         return np.full(size, np.nan), np.full(size, np.nan)
-    plain = moments.imputed()
-    return plain.mean, np.sqrt(np.maximum(np.diagonal(plain.comoment), 0) / plain.weight)
+    return moments.mean, np.sqrt(moments.variance)
 
 
 def _validation(fit: Any) -> dict[str, Any]:

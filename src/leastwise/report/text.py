@@ -239,13 +239,14 @@ def _interval(low: Any, high: Any) -> str:
 def _chosen(penalty: Mapping[str, Any]) -> str:
     """By what the penalty was chosen from its path."""
     best, chosen, error = penalty["best"], penalty["chosen"], penalty["error"]
-    least = f"{number(error[best])} ± {number(penalty['spread'][best])} (standard error)"
+    of = "" if penalty["targets"] == 1 else "; in units of each target's variance, the mean over targets"
+    least = f"{number(error[best])} ± {number(penalty['spread'][best])} (standard error{of})"
     least += f" at alpha {penalty['alphas'][best]:.3g}"
     by = "leaving out each row" if penalty["alone"] else "held-out folds"
     text = f"alpha {penalty['alpha']:.3g} of {len(error)} by {by} ({penalty['rule']}): "
     text += f"least mean squared error {least}"
     if penalty["rule"] == "1se":
-        text += f"; the largest alpha within it has {number(error[chosen])}"
+        text += f"; the largest alpha within that range, the one taken, has {number(error[chosen])}"
     return text
 
 

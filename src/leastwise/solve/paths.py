@@ -16,7 +16,8 @@ from leastwise.errors import UsageError
 from leastwise.moments import Moments
 from leastwise.numerics import Array, gram, one_blas_thread
 from leastwise.solve.penalised import Penalised, Shrinkage, checked_tolerance
-from leastwise.solve.shrunk import shrunk
+from leastwise.solve.scattered import only
+from leastwise.solve.shrunk import eigen, shrunk
 
 MOST_ROUNDS = 100_000  # over the working set, for one point of the path
 RANK = 1e-13  # eigenvalues of correlations below this, for each column, are rounding
@@ -85,12 +86,24 @@ class Path:
         `tr Q_A (Q_A + 2 l2 D)^-1` over the columns A that are neither 0 nor at a bound, and one for each
         free column: for the lasso their rank (Tibshirani, Taylor, Ann. Stat. 40 (2012) 1198).
         """
-        P, found = self.problem, np.empty(self.gap.shape)
-        moving = (self.t != 0) & (self.t > P.lower[:, None]) & (self.t < P.upper[:, None])
-        for a, k in np.ndindex(found.shape):
-            (at,) = np.nonzero(moving[a, :, k])
-            found[a, k] = len(P.free.columns) + self._followed(at, 2 * float(self.l2[a]))
-        return found
+        if self._is_ridge:
+            e, _ = eigen(self.problem)
+            of = np.array([_share(e, 2 * float(l2)) for l2 in self.l2])
+            return np.broadcast_to(of[:, None], self.gap.shape) + 0.0
+        return np.stack([self.df_at(a) for a in range(len(self))])
+
+    def df_at(self, a: int) -> Array:
+        """The same at one point alone (k,)."""
+        P, t, ridge = self.problem, self.t[a], 2 * float(self.l2[a])
+        moving = (t != 0) & (t > P.lower[:, None]) & (t < P.upper[:, None])
+        each = [self._followed(np.flatnonzero(of), ridge) for of in moving.T]
+        return len(P.free.columns) + np.array(each)
+
+    @property
+    def _is_ridge(self) -> bool:
+        P = self.problem
+        some = bool(len(P.columns)) and not len(P.free.columns) and not P.bounded
+        return some and not self.l1.any() and bool((P.f2 > 0).all()) and bool((P.yy > 0).all())
 
     def _followed(self, at: NDArray[np.intp], ridge: float) -> float:
         from scipy.linalg import lapack
@@ -98,6 +111,9 @@ class Path:
         P, m = self.problem, len(at)
         if not m:
             return 0.0
+        if P.by_rows and m > len(P.X) and (P.f2[at] > 0).all():  # from the smaller side
+            Z = only(P.X, at) / np.sqrt(P.f2[at])
+            return _share(np.linalg.eigvalsh(Z @ Z.T), ridge)
         Q = gram(P.X[:, at]) if P.by_rows else P.Q[np.ix_(at, at)]
         M = Q + np.diag(ridge * P.f2[at])
         unit = np.sqrt(np.diagonal(M))
@@ -131,6 +147,12 @@ class Path:
     @property
     def _parameters(self) -> Array:
         return self.df + 1 + self.problem.c.intercept
+
+
+def _share(e: Array, ridge: float) -> float:
+    """`sum e / (e + ridge)` over eigenvalues that are not rounding alone."""
+    some = e > len(e) * RANK * e.max(initial=0.0)
+    return float((e[some] / (e[some] + ridge)).sum())
 
 
 def solve_path(

@@ -87,7 +87,8 @@ class Regularised:
     def solve(self, moments: Moments, alpha: float | None = None, *, digits: bool = True) -> Solution:
         """The solution for one alpha (or the penalty in numbers).
 
-        `digits`: whether what can be said of condition and digits is to be found: m^3 for m active columns.
+        `digits`: whether what can be said of condition, digits and degrees of freedom is to be found: m^3
+        for m active columns.
         """
         problem = self.problem(moments)
         penalty = self.penalty.at(alpha) if self.penalty.rule and alpha is not None else self.penalty
@@ -96,7 +97,8 @@ class Regularised:
             path = path_of(problem, times * penalty.l1, times * penalty.l2, self.tol, MOST_ROUNDS)
         k = len(problem.yy)
         trusted = [_trusted(problem, path, penalty, t) for t in range(k)] if digits else [UNASKED] * k
-        return _solution(problem, path, penalty, moments.exact, trusted)
+        df = path.df_at(-1) if digits else np.full(k, np.nan)
+        return _solution(problem, path, penalty, moments.exact, trusted, df)
 
 
 def _apart(f1: Array) -> float:
@@ -125,7 +127,7 @@ UNASKED: Trust = (float("nan"), 15.0, 15.0)
 
 
 def _solution(
-    problem: Penalised, path: Path, penalty: Penalty, exact: bool, found: list[Trust]
+    problem: Penalised, path: Path, penalty: Penalty, exact: bool, found: list[Trust], df: Array
 ) -> Solution:
     """The last point of a path, and what can be said of it."""
     c, coef, intercept, rss = problem.c, path.coef[-1], path.intercept[-1], path.rss[-1]
@@ -137,7 +139,7 @@ def _solution(
         tuple(names[c.constant]), method, "exact" if exact else "fast", max(f[0] for f in found),
         min(f[1] for f in found), c.m.n, c.weight, rss, c.square[len(names) :],
         np.array([f[2] for f in found]), c.intercept, None, 15.0, c.far_mean,
-        penalty, path.gap[-1], path.goal, path.df[-1],
+        penalty, path.gap[-1], path.goal, df,
     )  # fmt: skip
 
 
