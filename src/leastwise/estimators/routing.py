@@ -21,12 +21,15 @@ def routed(owner: Any, params: dict[str, Any], sample_weight: Any) -> Any:
     weight = {} if sample_weight is None else {"sample_weight": sample_weight}
     if _routing_enabled():
         return process_routing(owner, "fit", **params, **weight)
-    if set(params) == {"groups"} and not wants_groups(owner.cv):
-        raise UsageError(
-            f"groups came, and cv={owner.cv!r} does not deal rows by groups. Give cv=GroupKFold(5) or "
-            "LeaveOneGroupOut(), or (with other splitters) set enable_metadata_routing."
+    try:
+        _raise_for_params(params, owner, "fit", allow=["groups"] if wants_groups(owner.cv) else None)
+    except ValueError as said:
+        if set(params) != {"groups"}:
+            raise
+        hint = (
+            f"cv={owner.cv!r} does not deal rows by groups. Give cv=GroupKFold(5), and nothing need be set."
         )
-    _raise_for_params(params, owner, "fit", allow=["groups"] if wants_groups(owner.cv) else None)
+        raise UsageError(f"{hint} ({said})") from None
     return SimpleNamespace(splitter=SimpleNamespace(split=params), scorer=SimpleNamespace(score=weight))
 
 
