@@ -13,6 +13,8 @@ from benchmarks.table import write
 
 NAMES = (
     "startup",
+    "features",
+    "leaks",
     "least_squares",
     "parquet",
     "offset",

@@ -161,8 +161,8 @@ gravy = [sum(KYTE_DOOLITTLE[aa] for aa in sequence) / len(sequence) for sequence
 print("GRAVY by hand", [round(value, 3) for value in gravy])
 
 # %% [markdown]
-# `lw.sequences.features` gives fifteen columns, equal to what ExPASy's ProtParam prints. It is a table of
-# the library that you use. Five of its columns are what the note asks for.
+# `lw.sequences.features` gives twenty-six columns, equal to what ExPASy's ProtParam prints. It is a table
+# of the library that you use. Five of its columns are what the note asks for.
 
 # %%
 names = ["molecular_weight", "isoelectric_point", "gravy", "instability_index", "length"]

@@ -33,6 +33,7 @@ WAY = (
     ("fitting",),
     ("descending",),
     ("store", "predicting", "estimators"),
+    ("proteins",),
     ("asking",),
     ("cli",),
     ("__init__", "__main__"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 import torch
 
 import leastwise.sequences
-from leastwise.errors import SequenceError, UsageError
+from leastwise.errors import DataError, SequenceError, UsageError
 from leastwise.sequences import clean, encode, one_hot
 from leastwise.sequences.clean import ALPHABET, pack
+from leastwise.sequences.encode import SequenceDataset, blosum, composition, z_scales
+from leastwise.sequences.scales import BLOSUM62, EITHER, Z_SCALES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MESSY = REPOSITORY.parent / "shared" / "data" / "messy_fasta"
@@ -47,8 +50,9 @@ def changes(cleaned):
 
 
 def test_clean_sequences_come_back_as_they_are_and_nothing_is_reported():
-    cleaned = clean([ALPHABET, "M"])
-    assert cleaned.sequences == (ALPHABET, "M")
+    cleaned = clean([ALPHABET, 2 * ALPHABET])
+    assert cleaned.sequences == (ALPHABET, 2 * ALPHABET)
+    assert cleaned.notes == ()
     assert cleaned.changes == ()
     assert cleaned.report() == "2 sequences came, 2 kept, 0 left out.\nNothing was changed."
 
@@ -126,6 +130,7 @@ def test_the_report_says_what_was_left_out_and_why():
         "left out for 'U': 1 character in 1 sequence (first: sequence 1 at 3)",
         "left out for 'X': 1 character in 1 sequence (first: sequence 1 at 2)",
         "left out as empty: 0 characters in 1 sequence (first: sequence 2)",
+        "noted shorter than 20 residues: 1 in 1 sequence (first: sequence 3)",
     ]
 
 
@@ -269,6 +274,12 @@ def test_packing_gives_the_place_in_the_alphabet_and_zero_for_a_masked_residue()
     assert packed.rows.tolist() == [0] * 20 + [1] * 2
 
 
+def test_b_z_and_j_have_codes_of_their_own_where_they_stay():
+    seqs = ["ABZ", "JxUO"]
+    assert pack(clean(seqs, unknown="expected").sequences).codes.tolist() == [1, 21, 22, 23, 0, 0, 0]
+    assert pack(clean(seqs, unknown="mask").sequences).codes.tolist() == [1, 0, 0, 0, 0, 0, 0]
+
+
 def test_the_worked_example_of_the_protein_course():
     encoded = encode(["MVLSPAD"])
     assert encoded.indices.shape == (1, 7)
@@ -287,7 +298,102 @@ def test_one_hot_rows_sum_to_one_where_the_mask_is_true_and_to_zero_elsewhere():
     assert hot.shape == (3, 9, 20)
     assert torch.equal(hot.sum(2), encoded.mask.float())
     assert encoded.mask.sum(1).tolist() == [7, 2, 1]
-    assert torch.equal(encoded.indices > 0, encoded.mask)
+    assert torch.equal((encoded.indices > 0) & (encoded.indices < 21), encoded.mask)
+
+
+def test_index_21_is_an_unknown_residue_and_0_is_padding_alone():
+    seqs = ["AXC", "BZJX", "W"]
+    masked, expected = (encode(seqs, unknown=policy) for policy in ("mask", "expected"))
+    assert masked.indices.tolist() == [[1, 21, 2, 0], [21, 21, 21, 21], [19, 0, 0, 0]]
+    assert torch.equal(masked.indices, expected.indices)
+    assert torch.equal(masked.mask, expected.mask)
+    assert masked.mask.tolist() == [[True, False, True, False], [False] * 4, [True, False, False, False]]
+    torch.nn.Embedding(22, 3, padding_idx=0)(masked.indices)  # 22 rows are enough
+
+
+TABLES = {
+    one_hot: np.eye(20),
+    blosum: BLOSUM62,
+    z_scales: Z_SCALES,
+    partial(z_scales, scales=3): Z_SCALES[:, :3],
+}
+
+
+def slow_rows(seqs: list[str], table: np.ndarray) -> np.ndarray:
+    """One letter at a time: the mean row of the amino acids that it may be, zeros for X and padding."""
+    out = np.zeros((len(seqs), max(map(len, seqs)), table.shape[1]))
+    for i, seq in enumerate(seqs):
+        for j, letter in enumerate(seq):
+            may_be = {"B": "DN", "Z": "EQ", "J": "IL", "X": ""}.get(letter, letter)
+            if may_be:
+                out[i, j] = np.mean([table[ALPHABET.index(a)] for a in may_be], axis=0)
+    return out
+
+
+@pytest.mark.parametrize("way", TABLES, ids=["one_hot", "blosum", "z_scales", "three z_scales"])
+def test_rows_by_residue_agree_with_one_letter_at_a_time(way):
+    rng = np.random.default_rng(1)
+    letters = [*ALPHABET, *"BZJX"]
+    seqs = ["".join(rng.choice(letters, size)) for size in rng.integers(1, 40, 30)]
+    found = way(seqs, unknown="expected")
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), slow_rows(seqs, TABLES[way]), rtol=1e-6)
+    assert torch.equal(way(seqs, unknown="expected", length=50)[:, : found.shape[1]], found)
+    masked = ["".join(a if a in ALPHABET else "X" for a in seq) for seq in seqs]
+    np.testing.assert_allclose(way(seqs, unknown="mask").numpy(), slow_rows(masked, TABLES[way]), rtol=1e-6)
+
+
+def test_other_numbers_of_z_scales_are_refused():
+    with pytest.raises(UsageError, match="scales=4"):
+        z_scales(["A"], scales=4)
+
+
+def test_a_composition_is_shares_of_what_is_known():
+    rng = np.random.default_rng(2)
+    letters = [*ALPHABET, *"BZJX"]
+    seqs = ["A" + "".join(rng.choice(letters, size)) for size in rng.integers(1, 60, 30)]
+    found = composition(seqs, unknown="expected")
+    assert found.dtype == torch.float64
+    for seq, shares in zip(seqs, found.numpy(), strict=True):
+        weight = {a: seq.count(a) + sum(seq.count(c) / 2 for c, pair in EITHER.items() if a in pair)
+                  for a in ALPHABET}  # fmt: skip
+        total = len(seq) - seq.count("X")
+        np.testing.assert_allclose(shares, [weight[a] / total for a in ALPHABET], rtol=1e-14)
+    with pytest.raises(SequenceError, match=r"1 sequence of 2 \(first: sequence 2\)"):
+        composition(["AC", "XX"], unknown="mask")
+
+
+def test_a_dataset_gives_the_items_of_encoded_one_by_one_and_in_batches():
+    seqs, y = ["MVLS", "AXC", "WY"], [50.0, 61.5, 70.0]
+    data = SequenceDataset(seqs, y, unknown="mask", length=6)
+    encoded = encode(seqs, unknown="mask", length=6)
+    assert len(data) == 3
+    for i, (indices, mask, target) in enumerate(data):
+        assert torch.equal(indices, encoded.indices[i])
+        assert torch.equal(mask, encoded.mask[i])
+        assert target.item() == y[i]
+    batch = next(iter(torch.utils.data.DataLoader(data, batch_size=2)))
+    assert [tuple(part.shape) for part in batch] == [(2, 6), (2, 6), (2,)]
+    assert [part.dtype for part in batch] == [torch.int64, torch.bool, torch.float32]
+    several = SequenceDataset(seqs, np.ones((3, 2)), unknown="mask")
+    assert next(iter(torch.utils.data.DataLoader(several, batch_size=3)))[2].shape == (3, 2)
+
+
+def test_a_dataset_keeps_the_targets_of_the_sequences_that_are_kept():
+    data = SequenceDataset(["AC", "AX", "WY"], [1.0, 2.0, 3.0], unknown="drop")
+    assert data.kept.tolist() == [0, 2]
+    assert [y.item() for _, _, y in data] == [1.0, 3.0]
+    with pytest.raises(IndexError):
+        data[2]
+
+
+def test_targets_that_do_not_fit_the_sequences_are_refused():
+    with pytest.raises(UsageError, match=r"shape \(2,\) came for 3"):
+        SequenceDataset(["A", "C", "D"], [1.0, 2.0])
+    with pytest.raises(DataError, match=r"1 value that .* \(first: row 2\)"):
+        SequenceDataset(["A", "C"], [1.0, float("nan")])
+    with pytest.raises(UsageError, match="not made of numbers"):
+        SequenceDataset(["A"], ["warm"])
 
 
 def test_encoding_agrees_with_one_letter_at_a_time():

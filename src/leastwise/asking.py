@@ -117,7 +117,11 @@ COLUMNS = [
     ),
     click.option("--sequence", metavar="COL", help="A column of protein sequences."),
     click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id."),
-    click.option("--group", metavar="COL", help="Rows of one group come into one fold."),
+    click.option(
+        "--group",
+        metavar="COL",
+        help="Rows of one group come into one fold; identity:0.3: related sequences do.",
+    ),
     click.option("--weight", metavar="COL", help="Weights of the rows."),
     click.option(
         "--weight-kind",
@@ -137,7 +141,9 @@ COLUMNS = [
         "--dates", type=click.Choice(["error", "days"]), help="Dates: refused (default) or counted in days."
     ),
     click.option(
-        "--unknown", type=click.Choice(["error", "drop", "mask"]), help="Unknown letters of a sequence."
+        "--unknown",
+        type=click.Choice(["error", "drop", "mask", "expected"]),
+        help="Unknown letters of a sequence; expected: B, Z, J as the average of what they may be.",
     ),
 ]
 FITTING = [

@@ -15,7 +15,7 @@ from leastwise.look import Look, look
 from leastwise.options import Options
 from leastwise.recipe import Recipe, explain_missing
 from leastwise.rows import Rows, Slab
-from leastwise.sequences import clean, relatives
+from leastwise.sequences import clean, cluster, relatives
 
 MOST_FOLDS = 1_000
 FEW = 100  # rows up to which folds by hash would come out uneven, or empty
@@ -142,10 +142,14 @@ def _sizes(rows: Rows, recipe: Recipe) -> dict[str, int]:
 
 def _kin(texts: list[str], rows: Rows, recipe: Recipe) -> list[str]:
     """The group of relatives that each sequence is in."""
-    policy = "mask" if recipe.unknown == "drop" else recipe.unknown
+    policy = "error" if recipe.unknown == "error" else "mask"
     kept = clean(texts, unknown="drop").kept if recipe.unknown == "drop" else np.arange(len(texts))
     try:
-        labels = relatives([texts[i] for i in kept], unknown=policy).tolist()
+        some = [texts[i] for i in kept]
+        if recipe.identity is None:
+            labels = relatives(some, unknown=policy).tolist()
+        else:
+            labels = cluster(some, recipe.identity, unknown=policy).tolist()
     except SequenceError:  # told with its row of the source, where it can be found
         rows.reduce(lambda slab: len(recipe.matrix(slab)[1]), max, 0, columns=recipe.reads)
         raise

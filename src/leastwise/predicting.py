@@ -43,16 +43,14 @@ def predict_file(
     """
     if output is not None and as_json:
         raise UsageError("--json prints to stdout; -o names a table. Choose one of them.")
-    if output is not None and Path(output).suffix not in ("", *WRITTEN):
-        raise UsageError(
-            f"'{output}' has an ending that is not written. {listed(WRITTEN)} are. Name the file so."
-        )
+    if output is not None:
+        check_output(output)
     rows = open_rows(source, **how)
     fit.matching(rows)
     reach = None if interval is None else fit.reach(interval)
     added = _added(fit, rows, reach is not None)
     count = missing = 0
-    with _sink(None if output is None else Path(output), [*rows.names, *added], as_json) as write:
+    with sink(None if output is None else Path(output), [*rows.names, *added], as_json) as write:
         for batch in _predicted(fit, rows, added, reach):
             write(batch)
             count += batch.num_rows
@@ -64,6 +62,14 @@ def predict_file(
     if missing:
         told.append(f"{plural(missing, 'row')} of them could not be: a cell is missing")
     return told
+
+
+def check_output(output: str) -> None:
+    """Refuses a file whose ending names no table that is written."""
+    if Path(output).suffix not in ("", *WRITTEN):
+        raise UsageError(
+            f"'{output}' has an ending that is not written. {listed(WRITTEN)} are. Name the file so."
+        )
 
 
 def _added(fit: Fit, rows: Rows, limits: bool) -> list[str]:
@@ -113,7 +119,7 @@ def _typed(slab: Slab, rows: Rows, reads: Mapping[str, Kind]) -> Slab:
 
 
 @contextmanager
-def _sink(path: Path | None, names: list[str], as_json: bool) -> Iterator[Write]:
+def sink(path: Path | None, names: list[str], as_json: bool) -> Iterator[Write]:
     """What takes batches: stdout, or a file that appears when it is whole."""
     if as_json:
         yield _write_json

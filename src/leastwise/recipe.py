@@ -31,7 +31,7 @@ from leastwise.errors import (
     plural,
 )
 from leastwise.look import Column, Look, look
-from leastwise.numerics import Array
+from leastwise.numerics import Array, is_number
 from leastwise.rows.block import Block, Kind, Rows, Slab, checked_weights
 from leastwise.rows.memory import check_names
 from leastwise.terms import Left, Term
@@ -40,7 +40,7 @@ POLICIES: dict[str, tuple[str, ...]] = {
     "missing": ("error", "drop", "mean"),
     "unseen": ("error", "reference"),
     "dates": ("error", "days"),
-    "unknown": ("error", "drop", "mask"),
+    "unknown": ("error", "drop", "mask", "expected"),
     "weight_kind": ("analytic", "frequency", "sampling"),
 }
 MOST_LEVELS = 1_000  # texts of one column that become indicators unasked
@@ -52,7 +52,8 @@ class Recipe:
 
     `target` one name or several; `features` names in order (by default all columns without a role),
     `powers` degrees by column (what `lw.poly("x", 3)` among the features means), `drop` names to
-    leave out; `sequence` a column of protein sequences; `group` rows that belong together in folds;
+    leave out; `sequence` a column of protein sequences; `group` rows that belong together in folds, or
+    "identity:0.3" (`identity`): sequences related at so many identical residues (`sequences.cluster`);
     `weight`, and what it means (`weight_kind`): "analytic" (the variance of the row is s^2 / w),
     "frequency" (the row was seen w times), "sampling" (it stands for w rows that were not seen);
     `cluster` rows whose errors hang together (for standard errors); `categorical` columns whose
@@ -60,7 +61,8 @@ class Recipe:
     first.
     `missing`: "error", "drop" (the row), or "mean" (numbers: the training rows' mean; texts: a level
     of their own). `unseen` levels at prediction: "error" or "reference". `dates`: "error" or "days".
-    `unknown` letters of a sequence: "error", "drop" or "mask".
+    `unknown` letters of a sequence: "error", "drop", "mask" or "expected" (B, Z and J count as the
+    average over what they may be).
     """
 
     target: tuple[str, ...] = ()
@@ -69,6 +71,7 @@ class Recipe:
     drop: tuple[str, ...] = ()
     sequence: str | None = None
     group: str | None = None
+    identity: float | None = None
     weight: str | None = None
     weight_kind: str = "analytic"
     cluster: str | None = None
@@ -93,6 +96,7 @@ class Recipe:
                     f"{name} came as {type(getattr(self, name)).__name__}. It is the name of a column. "
                     "Put the values into the table and name their column."
                 )
+        self._take_identity()
         if not isinstance(self.levels, Mapping):
             raise UsageError("levels is {'column': ['reference', 'other', ...]}. Give it so.")
         levels = {k: _checked_names(f"levels of '{k}'", v) for k, v in self.levels.items()}
@@ -102,6 +106,29 @@ class Recipe:
                 raise UsageError(
                     f"{name}={getattr(self, name)!r} is not known. It is one of {listed(known, last='or')}."
                 )
+
+    def _take_identity(self) -> None:
+        """`identity:0.3` is no column, but how alike sequences of one group are."""
+        if self.group is not None and self.group.startswith("identity:"):
+            share = self.group.removeprefix("identity:")
+            try:
+                object.__setattr__(self, "identity", float(share))
+            except ValueError:
+                raise UsageError(
+                    f"group={self.group!r}: {share!r} is no share. Say identity:0.3."
+                ) from None
+            object.__setattr__(self, "group", None)
+        if self.identity is None:
+            return
+        if not is_number(self.identity) or not 0 < self.identity <= 1:
+            raise UsageError(
+                f"identity={self.identity!r} is no share of residues above 0 and up to 1. Give one, as 0.3."
+            )
+        if self.named_groups is not None:
+            raise UsageError(
+                f"identity={self.identity:g} and the column '{self.named_groups}' came, and both say what "
+                "belongs together. Leave one of them out."
+            )
 
     def _take_powers(self) -> None:
         """`poly` among the features is a name, and a degree in `powers`."""
@@ -201,6 +228,11 @@ class Recipe:
             raise UsageError(
                 f"weight_kind='{self.weight_kind}' is about weights, and no column of weights was named. "
                 "Say weight='...' (--weight), or leave it out."
+            )
+        if self.identity is not None and self.sequence is None:
+            raise UsageError(
+                f"identity={self.identity:g} is about sequences, and none was named. Say sequence='...' "
+                "(--sequence), or leave it out."
             )
         if self.unknown != "error" and self.sequence is None:
             raise UsageError(

@@ -180,15 +180,15 @@ class Levels:
 
 @dataclass(frozen=True)
 class Sequence:
-    """A column of protein sequences as its physicochemical features (`sequences.FEATURES`)."""
+    """A column of protein sequences as its physicochemical features: some of `sequences.FEATURES`."""
 
     column: str
     unknown: str = "error"
+    names: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
     kind: ClassVar[Kind] = "text"
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(feature.name for feature in FEATURES)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
 
     def fill(self, slab: Slab, out: Array) -> Left:
         texts = slab.texts(self.column)
@@ -204,7 +204,7 @@ class Sequence:
             lost[present[cleaned.dropped]] = True
             left[self.column, "with unknown letters"] = lost
         if len(cleaned.kept):
-            out[present[cleaned.kept]] = feature_matrix(pack(cleaned.sequences))
+            out[present[cleaned.kept]] = feature_matrix(pack(cleaned.sequences), self.names)
         return left
 
     def _cleaned(self, texts: list[str], rows: NDArray[Any]) -> Cleaned:

@@ -229,6 +229,7 @@ def _validation(fit: Any) -> dict[str, Any]:
         "plan": scores.plan.to_dict(),
         "labelled": isinstance(fit.options.folds, str),
         "kin": fit.recipe.named_groups is None and fit.recipe.sequence is not None,
+        "identity": fit.recipe.identity,
         "n": _plain(scores.n, each=True),
         "left_out": _plain(scores.left_out, each=True),
     }

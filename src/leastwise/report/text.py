@@ -170,6 +170,7 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     by = "content (equal rows together)"
     if plan["by"] == "group":
         what = "groups of related sequences" if scores["kin"] else "groups"
+        what += f" (identity {scores['identity']:.0%})" if scores["identity"] else ""
         by = f"{plan['groups']:,} {what}" if plan["groups"] else what
     if plan["always"]:
         by += " (beside rows that are only trained on)"

@@ -1,8 +1,57 @@
-"""Protein sequences: cleaned, encoded, described by numbers, and grouped by kinship."""
+"""Protein sequences: cleaned, encoded, described by numbers, made of variants, and grouped by kinship."""
 
+from leastwise.sequences.alignment import Related
 from leastwise.sequences.clean import clean
-from leastwise.sequences.encode import encode, one_hot
+from leastwise.sequences.encode import (
+    SequenceDataset,
+    blosum,
+    composition,
+    encode,
+    one_hot,
+    z_scales,
+)
 from leastwise.sequences.features import features
-from leastwise.sequences.identity import relatives
+from leastwise.sequences.identity import Certificate, Split, cluster, split
+from leastwise.sequences.repeats import Repeats, repeats
+from leastwise.sequences.variants import (
+    Family,
+    Labels,
+    Variants,
+    against,
+    by_mutations,
+    by_position,
+    is_family,
+    low_against_high,
+    one_hot_variants,
+    variants,
+)
+from leastwise.sequences.words import relatives
 
-__all__ = ["clean", "encode", "features", "one_hot", "relatives"]
+__all__ = [
+    "Certificate",
+    "Family",
+    "Labels",
+    "Related",
+    "Repeats",
+    "SequenceDataset",
+    "Split",
+    "Variants",
+    "against",
+    "blosum",
+    "by_mutations",
+    "by_position",
+    "clean",
+    "cluster",
+    "composition",
+    "encode",
+    "features",
+    "is_family",
+    "low_against_high",
+    "one_hot",
+    "one_hot_variants",
+    "relatives",
+    "repeats",
+    "split",
+    "variants",
+    "z_scales",
+]

@@ -1,191 +1,386 @@
-"""Groups of related proteins, by the short words that they share: a stand-in until alignments.
+"""Clusters of related proteins, and a split of which no pair across is related, with the proof.
 
-    distinct sequences -> words of k residues, plain stretches left out
-                       -> pairs that share enough words -> connected components
+    distinct sequences -> pairs that come into question -> alignments -> related pairs -> components
+                       -> whole components to train or test -> certificate: test against train, again
 
-Among n sequences a word that many hold costs n^2 pairs and says little. So words are counted in
-two ways, and a pair is made where either count is enough:
-
-    a rare word    (100 sequences or 1 % of them hold it, or fewer)  between all its holders
-    any word       between its most typical holder, the one whose words are met most often, and
-                   each other: a star, by which a set of variants hangs on its wild type
+Up to 10,000 sequences (and 4e12 cells of alignments) every pair is aligned, and nothing can be missed.
+Beyond, the likest 500 of each by shared words (candidates.py), and what that misses the certificate finds:
+every test sequence is aligned against train again, against all of it where that can be done. Where one has
+a relative in train after all, its whole component goes over to train, and what is left is asked again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.errors import UsageError
-from leastwise.sequences.clean import Packed, clean, pack
+from leastwise.errors import DataError, UsageError, plural
+from leastwise.numerics import is_number
+from leastwise.sequences.alignment import Alignments, Database, Progress, Related, without_tags
+from leastwise.sequences.clean import clean, pack
+from leastwise.sequences.variants import is_family
 
-__all__ = ["relatives"]
+__all__ = ["Certificate", "Split", "cluster", "split"]
 
 Ints = NDArray[np.int64]
 
-# A stretch of 12 residues that uses fewer than 6 letters is plain: runs, repeats, charged coils,
-# most of a His tag. Composition alone makes such stretches alike: without the rule the largest
-# group of the 4,165 meltome proteins is 261, with it 82 (share=0.03: 790 and 98). Fewer than 7
-# letters does no better there and finds fewer relatives at 50 % identity.
-_WINDOW, _LETTERS = 12, 6
-_RARE = (100, 0.01)  # a word is rare in that many sequences, or in that fraction of them
-_BLOCK = 512  # rows of the product of words at a time: memory stays small
+EXHAUSTIVE, CELLS = 10_000, 4e12  # sequences, and cells of alignments: up to both all pairs are aligned
+CANDIDATES = 500  # of each sequence beyond
+FAMILY = 0.9  # share of the sequences in one component from which nothing unrelated can be held out
+SWALLOWED = 0.25  # share of the rows from which a component is told of, and goes into train
+AT_ONCE = 32  # queries between two looks at what is connected already
+BANDS = (0.3, 0.4, 0.5, 0.7, 0.9)  # of identity, in which test sequences are counted
 
 
-def relatives(
+def cluster(
     seqs: Iterable[str],
+    identity: float = 0.3,
     *,
-    k: int = 5,
-    share: float = 0.04,
-    shared: int = 4,
+    related: Related | None = None,
+    exhaustive: bool | None = None,
     unknown: str = "error",
+    progress: Progress | None = None,
 ) -> Ints:
     """A group number for each sequence, 0 to g - 1 in order of first appearance: (n,).
 
-    Groups are the connected components of pairs that share at least `share` of the distinct words
-    of `k` residues of the sequence that has fewer, and at least `shared` words. Identical
-    sequences are always together, however short. The grouping does not depend on the order of the
-    rows. `unknown` is "error" or "mask", as in `clean`; no word spans a masked residue.
+    Groups are the connected components of pairs that are `related` (by default `Related(identity)`): no
+    sequence has a relative outside of its group, as far as pairs were aligned: all of them with
+    `exhaustive`, which is the default up to 10,000 sequences; beyond, the 500 likest of each. `unknown` is
+    "error" or "mask", as in `clean`; a masked residue is identical to nothing. `progress` is called with
+    (sequences done, in all).
 
-    What it finds, by copies of real proteins with random substitutions: all of those with 90 and
-    70 % of the residues left, 9 of 10 at 60 %, 2 of 10 at 50 %, none at 40 %. So it does not see
-    remote kinship: a split by these groups is not one at 30 % identity. A shared domain is enough
-    for a pair, however long the rest. Peptides of fewer than `k + shared - 1` residues meet only
-    when identical, and so do those that are plain throughout. A whole fusion partner that all
-    constructs carry joins them all: cut it off first. A His tag does not.
+    10,000 sequences of 277 residues take about 500 CPU seconds exhaustively; with candidates a third of
+    it. Raises SequenceError as `clean` does, UsageError for options out of range.
 
-    On one core 4,165 proteins of 648 residues take about 1.3 s and 200 MB. O(residues log
-    residues) for the words; the pairs grow with n^2 where words meet by chance alone.
-
-    Raises `SequenceError` as `clean` does and `UsageError` for options out of range.
-
-    >>> relatives(["MVLSPADKTNVKAAW", "ACDEFGHIKLMNPQR", "MVLSPADKTNVKAAW"])
+    >>> cluster(["MVLSPADKTNVKAAW", "ACDEFGHIKLMNPQR", "MVLSPADKTNVKAAW"])
     array([0, 1, 0])
     """
-    _check(k, share, shared, unknown)
-    cleaned = clean(seqs, unknown=unknown).sequences
+    rule = _rule(identity, related)
+    cleaned = _cleaned(seqs, unknown)
     distinct = sorted(set(cleaned))  # an order that the rows' order has no part in
-    words = _words(pack(distinct), k)
-    pairs = np.hstack([_by_rare_words(words, share, shared), _by_star(words, share, shared)])
-    group = dict(zip(distinct, _components(pairs, len(distinct)), strict=True))
+    group = dict(zip(distinct, _components(distinct, rule, exhaustive, progress).tolist(), strict=True))
     return _by_appearance([group[sequence] for sequence in cleaned])
 
 
-def _check(k: int, share: float, shared: int, unknown: str) -> None:
-    if not 2 <= k <= 9:
-        raise UsageError(f"k={k} came. Words of 2 to 9 residues are counted. Choose one of these.")
-    if not 0 < share <= 1:
-        raise UsageError(f"share={share} came. It is a fraction above 0 and up to 1. Pass one.")
-    if shared < 1:
-        raise UsageError(f"shared={shared} came. It is a number of words. Pass 1 or more.")
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What was found when every test sequence was aligned against train.
+
+    `identity` (n_test,): the highest of an alignment that is long enough and not by chance, 0 where there
+    is none; `nearest` (n_test,): the training row that it is with, -1 for none. `exhaustive`: whether all
+    training sequences were aligned, or the likest 500 of each. `moved`: rows that went over to train
+    because a relative was found there. `digest` is of all sequences and their sides.
+    """
+
+    related: Related
+    identity: NDArray[np.float64]
+    nearest: Ints
+    exhaustive: bool
+    moved: int
+    pairs: int
+    digest: str
+
+    def __str__(self) -> str:
+        n, highest = len(self.identity), float(self.identity.max(initial=0.0))
+        how = "all of train" if self.exhaustive else f"the {CANDIDATES} likest of train"
+        edges = (0.0, *BANDS, 1.01)
+        counts = np.histogram(self.identity[self.identity > 0], edges)[0]
+        bands = [
+            f"{low:.0%} to {min(high, 1):.0%}: {count:,}"
+            for low, high, count in zip(edges, edges[1:], counts.tolist(), strict=False)
+            if count
+        ]
+        none = int(np.count_nonzero(self.identity == 0))
+        moved = f"; {plural(self.moved, 'row')} moved to train for it" if self.moved else ""
+        return (
+            f"{self.related}\n"
+            f"each of {plural(n, 'test row')} aligned against {how} ({self.pairs:,} pairs): the highest "
+            f"identity of a long, significant alignment is {highest:.2%}{moved}\n"
+            f"by identity to the nearest in train: none: {none:,}{''.join(f', {b}' for b in bands)}\n"
+            f"sha256 {self.digest}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of train and test, of which no pair across is related, and the certificate of it.
+
+    `train`, `test`: row numbers from 0, ascending; `groups` (n,): the component of each row.
+    """
+
+    train: Ints
+    test: Ints
+    groups: Ints
+    certificate: Certificate
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        c = self.certificate
+        return {
+            "train": len(self.train), "test": len(self.test), "groups": int(self.groups.max()) + 1,
+            "largest_group": int(np.bincount(self.groups).max()), "related": asdict(c.related),
+            "highest_identity": float(c.identity.max(initial=0.0)), "exhaustive": c.exhaustive,
+            "pairs": c.pairs, "moved": c.moved, "notes": list(self.notes), "sha256": c.digest,
+        }  # fmt: skip
+
+    @property
+    def report(self) -> str:
+        """What was split, how, and what proves it."""
+        n, t = len(self.groups), len(self.test)
+        sizes = np.bincount(self.groups)
+        head = (
+            f"{plural(n, 'sequence')} in {plural(len(sizes), 'group')} of relatives (the largest "
+            f"{sizes.max():,}): {n - t:,} train, {t:,} test ({t / n:.1%})"
+        )
+        return "\n".join([head, *self.notes, str(self.certificate)])
+
+    def __repr__(self) -> str:
+        return f"Split({len(self.train):,} train, {len(self.test):,} test)"
+
+
+def split(
+    seqs: Iterable[str],
+    identity: float = 0.3,
+    test: float = 0.2,
+    *,
+    y: Any = None,
+    related: Related | None = None,
+    exhaustive: bool | None = None,
+    unknown: str = "error",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Split:
+    """Whole groups of relatives dealt to train and test, about `test` of the rows to the latter.
+
+    With `y` (n,) test gets about the same share of each quarter of its values. A group of more than a
+    quarter of the rows goes into train. Then every test sequence is aligned against train (Certificate); a
+    group with a relative there goes over. Else as `cluster`.
+
+    Raises UsageError where one group has nine tenths of the rows: nothing unrelated can be held out then,
+    and variants of one protein are split by position or by the number of mutations; DataError where too few
+    groups are left for a test set.
+    """
+    rule = _rule(identity, related)
+    if not is_number(test) or not 0 < test < 1:
+        raise UsageError(f"test={test!r} is no share between 0 and 1. Give one, as 0.2.")
+    cleaned = _cleaned(seqs, unknown)
+    family = is_family(cleaned) if len(cleaned) else None
+    if family:
+        raise UsageError(
+            f"This is one family. {family.reason} Nothing unrelated to it can be held out. Split variants "
+            "by position, or by the number of mutations (sequences.by_position, by_mutations)."
+        )
+    distinct = sorted(set(cleaned))
+    place = {sequence: i for i, sequence in enumerate(distinct)}
+    of = np.array([place[sequence] for sequence in cleaned])  # distinct sequence of each row
+    component = _components(distinct, rule, exhaustive, progress)
+    quarter = _quarters(y, len(of))
+    counts = np.zeros((component.max(initial=-1) + 1, quarter.max(initial=0) + 1), np.int64)
+    np.add.at(counts, (component[of], quarter), 1)
+    dealt, notes = _dealt(counts, float(test), seed)
+    held, best, nearest, pairs, whole = _certified(distinct, component, dealt, rule, exhaustive)
+    side = held[component][of]  # (n,) True: test
+    if not side.any() or side.all():
+        raise DataError(
+            f"Of {plural(len(counts), 'group')} of relatives none can be held out. Give more sequences, or "
+            f"a higher identity than {rule.identity:g}."
+        )
+    train, rows = np.flatnonzero(~side), np.flatnonzero(side)
+    first = np.full(len(distinct), -1)
+    first[of[train][::-1]] = train[::-1]  # the first training row of each sequence
+    at = nearest[of[rows]]
+    proof = Certificate(
+        rule, best[of[rows]], np.where(at >= 0, first[at], -1), whole,
+        int(counts[dealt & ~held].sum()), pairs, _digest(cleaned, side),
+    )  # fmt: skip
+    return Split(train, rows, _by_appearance(component[of].tolist()), proof, notes)
+
+
+# ---- components ----
+
+
+def _components(
+    distinct: list[str], rule: Related, exhaustive: bool | None, progress: Progress | None
+) -> Ints:
+    """The component of each distinct sequence (n,)."""
+    n = len(distinct)
+    if n == 0:
+        raise DataError("No sequences came. Give some.")
+    database = Database(distinct)
+    joined = _Joined(n)
+    pairs = _all_pairs(n, joined) if _all(database, exhaustive) else _likely(distinct, joined)
+    for done, found in enumerate(database.found(pairs, rule, n), 1):
+        near = rule.holds(found, n)
+        joined.join(found.query[near], found.target[near])
+        if progress is not None and (done % AT_ONCE == 0 or done == n):
+            progress(done, n)
+    return joined.labels
+
+
+def _all(database: Database, exhaustive: bool | None) -> bool:
+    """Whether all pairs are to be aligned."""
+    if exhaustive is not None:
+        return exhaustive
+    return len(database) <= EXHAUSTIVE and float(database.residues) ** 2 / 2 <= CELLS
+
+
+def _all_pairs(n: int, joined: _Joined) -> Iterator[tuple[int, Ints]]:
+    """Each sequence with those after it that it is not connected with yet."""
+    for i in range(n):
+        after = np.arange(i + 1, n)
+        yield i, after[joined.apart(i, after)]
+
+
+def _likely(distinct: list[str], joined: _Joined) -> Iterator[tuple[int, Ints]]:
+    """Each sequence with the likest ones: first the few that are likest, which connect most."""
+    from leastwise.sequences.candidates import Index
+
+    index = Index.of(pack(map(without_tags, distinct)))
+    seen: set[tuple[int, int]] = set()
+    for most in (10, CANDIDATES):
+        for i, near in index.nearest(most):
+            near = np.array([j for j in near.tolist() if (min(i, j), max(i, j)) not in seen], np.int64)
+            seen.update((min(i, j), max(i, j)) for j in near.tolist())
+            yield i, near[joined.apart(i, near)]
+
+
+class _Joined:
+    """Sets that grow together: the root of each sequence."""
+
+    def __init__(self, n: int) -> None:
+        self.root = np.arange(n)
+
+    def join(self, a: Ints, b: Ints) -> None:
+        for i, j in zip(a.tolist(), b.tolist(), strict=True):
+            low, high = sorted((int(self.root[i]), int(self.root[j])))
+            if low != high:
+                self.root[self.root == high] = low
+
+    def apart(self, i: int, others: Ints) -> NDArray[np.bool_]:
+        """Which of the others are not in the set of i."""
+        return np.asarray(self.root[others] != self.root[i])
+
+    @property
+    def labels(self) -> Ints:
+        """The sets (n,), numbered from 0."""
+        return np.asarray(np.unique(self.root, return_inverse=True)[1], np.int64)
+
+
+# ---- train and test ----
+
+
+def _quarters(y: Any, n: int) -> Ints:
+    """The quarter of the values (n,) that each row is in; all 0 without values."""
+    if y is None:
+        return np.zeros(n, np.int64)
+    values = np.asarray(y, np.float64)
+    if values.shape != (n,) or not np.isfinite(values).all():
+        raise UsageError(
+            f"y is no row of {plural(n, 'finite number')}, one for each sequence: its shape is "
+            f"{values.shape}. Give them, or leave y out."
+        )
+    return np.searchsorted(np.quantile(values, [0.25, 0.5, 0.75]), values, side="right").astype(np.int64)
+
+
+def _dealt(counts: Ints, test: float, seed: int) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Which components (g,) go to test, and what is to be told; `counts` (g, quarters) are their rows."""
+    sizes, n = counts.sum(axis=1), int(counts.sum())
+    largest = int(sizes.max())
+    if largest >= FAMILY * n:
+        raise UsageError(
+            f"{largest:,} of {plural(n, 'sequence')} are connected by relatives: this is one family, and "
+            "nothing unrelated to it can be held out. Variants of one protein are split by position or by "
+            "the number of mutations."
+        )
+    swallowed = sizes > SWALLOWED * n
+    notes = tuple(
+        f"{int(size):,} sequences are connected by relatives (chains of several domains?): all in train"
+        for size in sizes[swallowed]
+    )
+    rng = np.random.default_rng(seed)
+    later = rng.random(len(sizes)) < 0.5  # so that not all large groups come to one side
+    order = np.lexsort((rng.random(len(sizes)), -sizes, later))
+    aim, inside, held = test * counts.sum(axis=0), np.zeros(counts.shape[1]), np.zeros(len(sizes), bool)
+    for g in order[~swallowed[order]].tolist():
+        more = inside + counts[g]
+        if ((more - aim) ** 2).sum() < ((inside - aim) ** 2).sum():
+            inside, held[g] = more, True
+    return held, notes
+
+
+def _certified(
+    distinct: list[str], component: Ints, held: NDArray[np.bool_], rule: Related, exhaustive: bool | None
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], Ints, int, bool]:
+    """The components that may stay in test, each sequence's highest identity and nearest, pairs aligned."""
+    n, database = len(distinct), Database(distinct)
+    held, best, nearest, pairs = held.copy(), np.zeros(n), np.full(n, -1), 0
+    fresh = ~held[component]  # training sequences that test was not aligned against yet
+    while True:
+        asked = np.flatnonzero(held[component])
+        cells = float(database.lengths[asked].sum()) * float(database.lengths[fresh].sum())
+        whole = exhaustive if exhaustive is not None else cells <= CELLS
+        for found, count in _against(database, distinct, asked, fresh, rule, whole):
+            pairs += count
+            long = rule.reaches(found, n)
+            for i, j, share in zip(
+                found.query[long], found.target[long], found.identity[long], strict=True
+            ):
+                if share > best[i]:
+                    best[i], nearest[i] = share, j
+        offends = np.unique(component[asked[best[asked] >= rule.identity]])
+        if not len(offends):
+            return held, best, nearest, pairs, bool(whole)
+        held[offends] = False
+        fresh = np.isin(component, offends)
+
+
+def _against(
+    database: Database,
+    distinct: list[str],
+    asked: Ints,
+    train: NDArray[np.bool_],
+    rule: Related,
+    whole: bool,
+) -> Iterator[tuple[Alignments, int]]:
+    """The alignments of each sequence asked with those in train, and how many were scored."""
+    if whole:
+        targets = np.flatnonzero(train)
+        pairs = [(i, targets) for i in asked.tolist()]
+    else:
+        from leastwise.sequences.candidates import Index
+
+        index = Index.of(pack(map(without_tags, distinct)))
+        pairs = list(index.nearest(CANDIDATES, train, asked))
+    for found, (_, targets) in zip(database.found(pairs, rule, len(distinct)), pairs, strict=True):
+        yield found, len(targets)
+
+
+def _digest(cleaned: tuple[str, ...], side: NDArray[np.bool_]) -> str:
+    text = "\n".join(sorted(f"{s} {'test' if t else 'train'}" for s, t in zip(cleaned, side, strict=True)))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# ---- what comes in ----
+
+
+def _rule(identity: float, related: Related | None) -> Related:
+    return Related(identity) if related is None else related
+
+
+def _cleaned(seqs: Iterable[str], unknown: str) -> tuple[str, ...]:
     if unknown not in ("error", "mask"):
         raise UsageError(
             f"unknown={unknown!r} came. Each row needs a group, so 'error' or 'mask' are possible. "
             "Call clean(seqs, unknown='drop') first and pass its .sequences."
         )
-
-
-@dataclass(frozen=True)
-class _Words:
-    """Which sequences hold each distinct word: word j is in `rows[starts[j]:starts[j + 1]]`."""
-
-    rows: Ints  # (incidences,) ascending within a word
-    starts: Ints  # (words + 1,)
-    sizes: Ints  # (n,) distinct words of each sequence
-
-    @property
-    def holders(self) -> Ints:
-        """How many sequences hold each word: (words,)."""
-        return np.diff(self.starts)
-
-    def enough(self, pairs: Ints, share: float, shared: int) -> NDArray[np.float64]:
-        """The words that a pair must share, after the sequence that has fewer: (pairs,)."""
-        return np.maximum(shared, share * self.sizes[pairs].min(axis=0))
-
-
-def _words(packed: Packed, k: int) -> _Words:
-    """The distinct words of each sequence, without plain stretches and masked residues."""
-    n, total = len(packed.lengths), len(packed.codes)
-    usable = ~_plain(packed) & (packed.codes > 0)
-    places = max(total - k + 1, 0)  # each a possible first residue of a word
-    rows = packed.rows
-    word = np.zeros(places, dtype=np.int64)
-    whole = rows[:places] == rows[total - places :]
-    for i in range(k):
-        word = word * 20 + packed.codes[i : i + places] - 1
-        whole &= usable[i : i + places]
-    held = _distinct(word[whole] * n + rows[:places][whole])  # ordered by word, then row
-    word, rows = np.divmod(held, max(n, 1))
-    starts = np.flatnonzero(np.diff(word, prepend=-1))
-    return _Words(rows, np.append(starts, len(rows)), np.bincount(rows, minlength=n))
-
-
-def _plain(packed: Packed) -> NDArray[np.bool_]:
-    """The residues of any stretch of 12 that uses fewer than 6 letters: (total residues,)."""
-    total = len(packed.codes)
-    windows = max(total - _WINDOW + 1, 0)
-    letters = np.zeros(windows, dtype=np.int32)  # a bit for each letter in the stretch
-    bits = np.int32(1) << packed.codes.astype(np.int32)
-    for i in range(_WINDOW):
-        letters |= bits[i : i + windows]
-    rows = packed.rows
-    within = rows[:windows] == rows[total - windows :]
-    plain = (np.bitwise_count(letters) < _LETTERS) & within
-    covered = np.zeros(total, dtype=bool)
-    for i in range(_WINDOW):
-        covered[i : i + windows] |= plain
-    return covered
-
-
-def _distinct(values: Ints) -> Ints:
-    """Sorted, each once. `np.unique` goes by a hash table and takes 30 times as long here."""
-    values = np.sort(values)
-    return values[np.diff(values, prepend=-1) > 0]
-
-
-def _by_rare_words(words: _Words, share: float, shared: int) -> Ints:
-    """Pairs by rare words: (2, pairs). A column of `W` is a word; `W W'` counts the shared ones."""
-    from scipy.sparse import csc_array
-
-    n, holders = len(words.sizes), words.holders
-    rare = (holders > 1) & (holders <= max(_RARE[0], int(_RARE[1] * n)))
-    rows = words.rows[np.repeat(rare, holders)]
-    ends = np.concatenate([[0], np.cumsum(holders[rare])])
-    W = csc_array((np.ones(len(rows), np.int32), rows, ends), shape=(n, len(ends) - 1)).tocsr()
-    found = [np.zeros((2, 0), dtype=np.int64)]
-    for start in range(0, n, _BLOCK):
-        counts = (W[start : start + _BLOCK] @ W.T).tocoo()  # (block, n)
-        pairs = np.stack([counts.row + start, counts.col]).astype(np.int64)
-        found.append(pairs[:, counts.data >= words.enough(pairs, share, shared)])
-    return np.hstack(found)
-
-
-def _by_star(words: _Words, share: float, shared: int) -> Ints:
-    """Pairs of the most typical holder of a word with all its holders: (2, pairs)."""
-    n, holders = len(words.sizes), words.holders
-    if not len(holders):
-        return np.zeros((2, 0), dtype=np.int64)
-    met = np.bincount(words.rows, np.repeat(holders, holders), minlength=n)  # (n,)
-    order = np.argsort(-met, kind="stable")  # the most typical sequence first
-    rank = np.argsort(order)
-    centre = order[np.minimum.reduceat(rank[words.rows], words.starts[:-1])]  # (words,)
-    found = np.sort(np.repeat(centre, holders) * n + words.rows)  # a pair once for each word
-    starts = np.flatnonzero(np.diff(found, prepend=-1))
-    counts = np.diff(starts, append=len(found))
-    pairs = np.stack(np.divmod(found[starts], n))
-    return pairs[:, counts >= words.enough(pairs, share, shared)]
-
-
-def _components(pairs: Ints, n: int) -> list[int]:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    linked = coo_array((np.ones(pairs.shape[1], np.int8), tuple(pairs)), shape=(n, n))
-    labels: list[int] = connected_components(linked, directed=False)[1].tolist()
-    return labels
+    return clean(seqs, unknown=unknown).sequences
 
 
 def _by_appearance(groups: list[int]) -> Ints:

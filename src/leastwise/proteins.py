@@ -1,0 +1,136 @@
+"""Tables of protein sequences, written again with what was found: sides of a split, features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from leastwise import arrow
+from leastwise.errors import ColumnError, UsageError, did_you_mean, plural
+from leastwise.predicting import check_output, sink
+from leastwise.rows import Rows
+from leastwise.rows.block import Kind, Progress
+from leastwise.rows.open import open_rows
+from leastwise.sequences import Split, clean, split
+from leastwise.sequences.clean import pack
+from leastwise.sequences.features import FEATURES, feature_matrix
+
+ADDED = ("set", "group", "nearest_identity")
+
+
+def split_file(
+    source: Any,
+    output: str | None,
+    *,
+    sequence: str | None = None,
+    target: str | None = None,
+    identity: float = 0.3,
+    test: float = 0.2,
+    unknown: str = "error",
+    exhaustive: bool | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **how: Any,
+) -> Split:
+    """Split the rows of `source` as `sequences.split` does, and write them to `output` with three columns.
+
+    `set` is train or test, as in FLIP's tables; `group` the number of the group of relatives;
+    `nearest_identity` that of a test row to the nearest in train, empty in train and where there is none.
+    The cells of a text file are kept as they were written. Without `output` nothing is written. With
+    `target` test gets about the same share of each quarter of its values.
+
+    Raises ColumnError where a column is not there, or would be there twice, and what `split` raises.
+    """
+    if output is not None:
+        check_output(output)
+    rows = open_rows(source, **how)
+    column = _column(rows, sequence)
+    if output is not None:
+        _refuse_twice(rows, ADDED)
+    kinds: dict[str, Kind] = {column: "text"}
+    kinds |= {target: "number"} if target else {}
+    if target is not None and target not in rows.names:
+        raise ColumnError(f"There is no column '{target}'. {did_you_mean(target, rows.names)}")
+    texts: list[Any] = []  # a missing one is told by `clean`
+    values: list[np.ndarray] = []
+    for slab in rows.slabs(kinds):
+        texts += slab.texts(column).to_pylist()
+        if target is not None:
+            values.append(slab.matrix((target,))[:, 0])
+    made = split(
+        texts, identity, test, y=np.concatenate(values) if values else None, exhaustive=exhaustive,
+        unknown=unknown, seed=seed, progress=progress,
+    )  # fmt: skip
+    if output is not None:
+        _write(rows, made, Path(output))
+    return made
+
+
+def features_file(
+    source: Any, output: str | None, *, sequence: str | None = None, unknown: str = "error", **how: Any
+) -> list[str]:
+    """Write the rows of `source` with the columns of `sequences.FEATURES`; gives what is to be told.
+
+    To `output` (.csv or .parquet), else to stdout as CSV; rows are streamed. `unknown` is "error" or "mask"
+    (or "expected"), as in `clean`. Raises ColumnError where a column is not there or would be there twice.
+    """
+    if output is not None:
+        check_output(output)
+    if unknown == "drop":
+        raise UsageError("unknown='drop' would leave rows out. Give 'error' or 'mask'.")
+    rows = open_rows(source, **how)
+    column, added = _column(rows, sequence), [feature.name for feature in FEATURES]
+    _refuse_twice(rows, added)
+    count = 0
+    with sink(None if output is None else Path(output), [*rows.names, *added], False) as write:
+        for slab in rows.cells() if rows.is_text else rows.slabs(rows.kinds):
+            table = slab.table()
+            cleaned = clean(slab.texts(column).to_pylist(), unknown=unknown)
+            columns = [arrow.numbers(values) for values in feature_matrix(pack(cleaned.sequences)).T]
+            names = [*table.schema.names, *added]
+            write(pa.RecordBatch.from_arrays([*table.columns, *columns], names=names))
+            count += slab.n
+    return [*rows.notes, f"{plural(len(added), 'feature')} of {plural(count, 'sequence')}"]
+
+
+def _refuse_twice(rows: Rows, added: Sequence[str]) -> None:
+    taken = [name for name in added if name in rows.names]
+    if taken:
+        raise ColumnError(
+            f"{rows.source} has a column '{taken[0]}' already. It would be there twice. Rename it."
+        )
+
+
+def _column(rows: Rows, name: str | None) -> str:
+    """The column of sequences: the one named, or the one that the format has."""
+    name = name or rows.sequence or ("sequence" if "sequence" in rows.names else None)
+    if name is None:
+        raise UsageError(
+            f"Which column of {rows.source} holds the sequences? Say sequence='...' (--sequence)."
+        )
+    if name not in rows.names:
+        raise ColumnError(f"There is no column '{name}'. {did_you_mean(name, rows.names)}")
+    return name
+
+
+def _write(rows: Rows, made: Split, path: Path) -> None:
+    """The rows as they came, and what they became."""
+    n = len(made.groups)
+    side = np.full(n, "train", object)
+    side[made.test] = "test"
+    nearest = np.full(n, np.nan)
+    nearest[made.test] = np.where(made.certificate.nearest >= 0, made.certificate.identity, np.nan)
+    with sink(path, [*rows.names, *ADDED], False) as write:
+        for slab in rows.cells() if rows.is_text else rows.slabs(rows.kinds):
+            table, at = slab.table(), slice(slab.first, slab.first + slab.n)
+            share = nearest[at]
+            more = [
+                arrow.texts(side[at].tolist()),
+                pa.array(made.groups[at]),
+                arrow.numbers(share, np.isnan(share)),
+            ]
+            write(pa.RecordBatch.from_arrays([*table.columns, *more], names=[*table.schema.names, *ADDED]))
