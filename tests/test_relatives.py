@@ -14,7 +14,7 @@ from Bio.Align import PairwiseAligner, substitution_matrices
 from leastwise.errors import SequenceError, UsageError
 from leastwise.sequences import relatives
 from leastwise.sequences.clean import ALPHABET, pack
-from leastwise.sequences.identity import _by_rare_words, _by_star, _plain, _words
+from leastwise.sequences.words import _by_rare_words, _by_star, _plain, _words
 
 MELTOME = Path(__file__).resolve().parents[2] / "shared" / "data" / "flip_meltome_2021"
 HIS_TAG = "MGSSHHHHHHSSGLVPRGSH"

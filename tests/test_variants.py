@@ -193,7 +193,11 @@ def test_other_ways_to_write_two_mutations(name):
     assert variants([name, "M1A"], WILD).sequences[0] == "MRS" + WILD[3:]
 
 
-@pytest.mark.parametrize("kind", [list, tuple, np.array, pa.array, pd.Series, iter], ids=str)
+@pytest.mark.parametrize(
+    "kind",
+    [list, tuple, np.array, pa.array, pd.Series, iter],
+    ids=["list", "tuple", "numpy", "arrow", "pandas", "iterator"],
+)
 def test_names_come_in_any_container(kind):
     assert variants(kind(["K2R", "M1A"]), WILD).names == ("K2R", "M1A")
 

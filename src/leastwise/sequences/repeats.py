@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.errors import UsageError, plural
+from leastwise.errors import DataError, UsageError, plural
 from leastwise.sequences.clean import SHOWN, clean
 
 __all__ = ["Repeats", "labels", "repeats"]
