@@ -15,6 +15,7 @@ NAMES = (
     "startup",
     "features",
     "leaks",
+    "proteins",
     "least_squares",
     "parquet",
     "offset",

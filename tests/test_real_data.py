@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.csv as pacsv
 import pytest
+from scipy import sparse
+from scipy.stats import spearmanr
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Lasso, LinearRegression, enet_path
 from sklearn.metrics import r2_score
@@ -173,3 +176,18 @@ def test_the_lasso_of_ames_by_neighbourhood_errs_as_scikit_learns_pipeline_on_th
     assert fit.choice.alphas[chosen] >= fit.choice.alphas[best]
     assert (fit.choice.error[:chosen] > fit.choice.error[best] + fit.choice.spread[best]).all()
     assert len(fit.validation.alpha) == 5
+
+
+@pytest.mark.parametrize(
+    ("split", "rho", "mse"),
+    [("one_vs_rest", 0.2794, 1.7913), ("two_vs_rest", 0.5938, 1.7118), ("low_vs_high", 0.3430, 3.6794)],
+)
+def test_flips_ridge_on_gb1_comes_out_again(shared, split, rho, mse):
+    """One-hot, alpha = 1, all training rows; FLIP's figures are of a solver's tolerance of 1e-4."""
+    table = pacsv.read_csv(shared / f"flip_gb1/{split}.csv.gz")
+    y, train = table["target"].to_numpy(), np.array(table["set"].to_pylist()) == "train"
+    hot = lw.sequences.one_hot(table["sequence"].to_pylist()).numpy()
+    X = sparse.csr_array(hot.reshape(len(y), -1))
+    guess = lw.Ridge(alpha=1.0).fit(X[train], y[train]).predict(X[~train])
+    assert spearmanr(guess, y[~train])[0] == pytest.approx(rho, abs=5e-4)
+    assert ((guess - y[~train]) ** 2).mean() == pytest.approx(mse, abs=5e-4)
