@@ -1,6 +1,6 @@
 """Test sequences that keep a relative in train: groups by several tools, every pair aligned to check.
 
-`LEASTWISE_THREADS=3 python -m benchmarks leaks` takes about ten minutes; the tools get as many threads.
+`LEASTWISE_THREADS=3 python -m benchmarks leaks` takes about nine minutes; the tools get as many threads.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def ours(
 def row(
     method: str, truth: Truth, tests: list[Mask], groups: Ints | None = None, took: Timing | None = None
 ) -> dict[str, Any]:
-    """Means over the test sets, and the worst of them by any reading."""
+    """Means over the test sets, and the worst of them by our definition."""
     leaks = [truth.leaking(test, test) for test in tests]
     sizes = None if groups is None else np.bincount(groups)
     return {

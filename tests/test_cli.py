@@ -184,7 +184,7 @@ def test_the_demo_runs_and_its_next_commands_do_too(tmp_path, monkeypatch):
     assert found.exit_code == 0
     assert "4,165 read = 4,165 used + 0 dropped" in found.stdout
     assert "groups of related sequences" in found.stdout
-    assert "of the variance. RMSE 4.6" in found.stdout
+    assert "of the variance. RMSE 4.59" in found.stdout
     lines = [line.split() for line in found.stdout.split("next")[1].splitlines()]
     commands = [line[line.index(verb) :] for line in lines for verb in ("predict", "fit") if verb in line]
     assert len(commands) == 2

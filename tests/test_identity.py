@@ -12,7 +12,7 @@ from Bio.Align import PairwiseAligner, substitution_matrices
 
 import leastwise as lw
 from leastwise.cli import main
-from leastwise.errors import ColumnError, DataError, SequenceError, UsageError
+from leastwise.errors import ColumnError, DataError, MissingError, SequenceError, UsageError
 from leastwise.sequences import Related, cluster, identity, split
 from leastwise.sequences.alignment import Alignments, Database
 from leastwise.sequences.candidates import IN_A_ROW, SPACED, Index
@@ -390,3 +390,88 @@ def test_features_are_written_beside_the_columns(tmp_path: Any, capsys: Any) -> 
     with pytest.raises(SystemExit) as end:
         main(["features", str(tmp_path / "t.csv"), "--unknown", "mask", "--quiet"])
     assert not end.value.code
+
+
+# ---- what was wrong once ----
+
+
+def test_short_relatives_of_poor_scores_are_found() -> None:
+    rng = np.random.default_rng(14)
+    pairs = [
+        ("ALIISITLILIASLS", "ALIIWITGILGASLS"),
+        ("SSIALSIISVSLASLILIILS", "SSIAGWIISVSLASGIGIILS"),
+    ]
+    others = [protein(rng, 20) for _ in range(300)]
+    labels = cluster([*pairs[0], *pairs[1], *others])
+    assert labels[0] == labels[1]
+    assert labels[2] == labels[3]
+
+
+def test_a_family_larger_than_test_stays_in_train() -> None:
+    rng = np.random.default_rng(15)
+    parent = protein(rng, 90)
+    family = [relative(rng, parent, 0.7) for _ in range(12)]
+    seqs = [*family, *(protein(rng, 90) for _ in range(40))]
+    for seed in range(4):
+        made = split(seqs, test=0.2, seed=seed)
+        assert set(range(12)) <= set(made.train)
+        assert len(made.test) > 5
+    assert "more than test is to hold: all in train" in made.report
+
+
+def test_folds_by_kinship_do_not_hang_on_the_order_of_rows(tmp_path: Any) -> None:
+    seqs, family = families(30, 3, 0.6, seed=16)
+    y = family + np.random.default_rng(0).normal(size=len(seqs))
+    order = np.random.default_rng(1).permutation(len(seqs))
+    found = []
+    for at in (np.arange(len(seqs)), order):
+        lines = [f"{seqs[i]},{y[i]:.6f}" for i in at]
+        (tmp_path / "t.csv").write_text("\n".join(["sequence,y", *lines]) + "\n")
+        fit = lw.fit(tmp_path / "t.csv", "y", sequence="sequence", group="identity:0.3", folds=4)
+        found.append(fit.validation.rmse)
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_what_was_masked_is_told_and_files_are_not_overwritten(tmp_path: Any) -> None:
+    from leastwise.proteins import features_file, split_file
+
+    rng = np.random.default_rng(17)
+    texts = [protein(rng, 60) for _ in range(20)]
+    texts[3] = texts[3][:30] + "X" + texts[3][31:]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["sequence", *texts]) + "\n")
+    assert "masked 'X': 1 character in 1 sequence" in split_file(path, None, unknown="mask").report
+    before = path.read_text()
+    for write in (split_file, features_file):
+        with pytest.raises(UsageError, match="would be overwritten"):
+            write(path, str(path), unknown="mask")
+    assert path.read_text() == before
+    path.write_text("sequence,y\n" + "".join(f"{t},{'' if i == 2 else i}\n" for i, t in enumerate(texts)))
+    with pytest.raises(MissingError, match="first: row 3"):
+        split_file(path, None, target="y", unknown="mask")
+    with pytest.raises(SequenceError, match="Row 4"):
+        features_file(path, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 1.5}, "seed=1.5"),
+        ({"y": ["a"] * 10}, "no number"),
+        ({"identity": 0.9, "related": Related(0.3)}, "Give one of them"),
+    ],
+)
+def test_odd_wishes_are_refused(asked: dict[str, Any], words: str) -> None:
+    rng = np.random.default_rng(18)
+    with pytest.raises(UsageError, match=words):
+        split([protein(rng, 50) for _ in range(10)], **asked)
+
+
+def test_alignments_beyond_memory_are_refused() -> None:
+    rng = np.random.default_rng(19)
+    long = protein(rng, 25_000)
+    with pytest.raises(DataError, match="Cut them into domains"):
+        cluster([long, long[:-3] + "AAA"])
+    with pytest.raises(DataError, match="All sequences are one"):
+        split(["MKV", "MKV"])

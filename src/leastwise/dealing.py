@@ -129,7 +129,8 @@ def _few_hashes(rows: Rows, recipe: Recipe, options: Options) -> NDArray[np.uint
 def _sizes(rows: Rows, recipe: Recipe) -> dict[str, int]:
     """How many rows that can be used each group (or sequence) has."""
     name = recipe.together or ""
-    simple = recipe.missing == "error" and recipe.weight is None  # then no row can be left out
+    every = recipe.missing == "error" and recipe.weight is None
+    simple = every and recipe.unknown != "drop"  # then no row can be left out
     kinds = {name: recipe.reads_all[name]} if simple else recipe.reads_all
 
     def step(slab: Slab) -> Look:
@@ -154,4 +155,7 @@ def _kin(texts: list[str], rows: Rows, recipe: Recipe) -> list[str]:
         rows.reduce(lambda slab: len(recipe.matrix(slab)[1]), max, 0, columns=recipe.reads)
         raise
     group = dict(zip(kept.tolist(), labels, strict=True))
-    return [f"kin {group[i]}" if i in group else f"alone {i}" for i in range(len(texts))]
+    name: dict[int, str] = {}  # of its first sequence in the alphabet: the order of rows has no part in it
+    for i, label in group.items():
+        name[label] = min(name.get(label, texts[i]), texts[i])
+    return [f"kin {name[group[i]]}" if i in group else f"alone {texts[i]}" for i in range(len(texts))]

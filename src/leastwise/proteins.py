@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from leastwise import arrow
-from leastwise.errors import ColumnError, UsageError, did_you_mean, plural
+from leastwise.errors import ColumnError, MissingError, UsageError, did_you_mean, plural
 from leastwise.predicting import check_output, sink
 from leastwise.rows import Rows
 from leastwise.rows.block import Kind, Progress
 from leastwise.rows.open import open_rows
-from leastwise.sequences import Split, clean, split
-from leastwise.sequences.clean import pack
-from leastwise.sequences.features import FEATURES, feature_matrix
+from leastwise.sequences import Split, split
+from leastwise.terms import Sequence
 
 ADDED = ("set", "group", "nearest_identity")
 
@@ -47,6 +46,7 @@ def split_file(
     """
     if output is not None:
         check_output(output)
+    _refuse_itself(source, output)
     rows = open_rows(source, **how)
     column = _column(rows, sequence)
     if output is not None:
@@ -61,9 +61,15 @@ def split_file(
         texts += slab.texts(column).to_pylist()
         if target is not None:
             values.append(slab.matrix((target,))[:, 0])
+    y = np.concatenate(values) if values else None
+    if y is not None and np.isnan(y).any():
+        (empty,) = np.nonzero(np.isnan(y))
+        raise MissingError(
+            f"Column '{target}' has {plural(len(empty), 'missing value')} (first: row {empty[0] + 1:,}), "
+            "and test is to get its share of all. Leave those rows out, or split without a target."
+        )
     made = split(
-        texts, identity, test, y=np.concatenate(values) if values else None, exhaustive=exhaustive,
-        unknown=unknown, seed=seed, progress=progress,
+        texts, identity, test, y=y, exhaustive=exhaustive, unknown=unknown, seed=seed, progress=progress,
     )  # fmt: skip
     if output is not None:
         _write(rows, made, Path(output))
@@ -81,23 +87,37 @@ def features_file(
     if output is not None:
         check_output(output)
     if unknown == "drop":
-        raise UsageError("unknown='drop' would leave rows out. Give 'error' or 'mask'.")
+        raise UsageError("unknown='drop' would leave rows out. Give 'error', 'mask' or 'expected'.")
+    _refuse_itself(source, output)
     rows = open_rows(source, **how)
-    column, added = _column(rows, sequence), [feature.name for feature in FEATURES]
+    term = Sequence(_column(rows, sequence), unknown)
+    added = list(term.names)
     _refuse_twice(rows, added)
     count = 0
     with sink(None if output is None else Path(output), [*rows.names, *added], False) as write:
         for slab in rows.cells() if rows.is_text else rows.slabs(rows.kinds):
-            table = slab.table()
-            cleaned = clean(slab.texts(column).to_pylist(), unknown=unknown)
-            columns = [arrow.numbers(values) for values in feature_matrix(pack(cleaned.sequences)).T]
+            table, found = slab.table(), np.empty((slab.n, len(added)))
+            for missing in term.fill(slab, found).values():
+                found[missing] = np.nan
+            columns = [arrow.numbers(values, np.isnan(values)) for values in found.T]
             names = [*table.schema.names, *added]
             write(pa.RecordBatch.from_arrays([*table.columns, *columns], names=names))
             count += slab.n
     return [*rows.notes, f"{plural(len(added), 'feature')} of {plural(count, 'sequence')}"]
 
 
-def _refuse_twice(rows: Rows, added: Sequence[str]) -> None:
+def _refuse_itself(source: Any, output: str | None) -> None:
+    """The file that is read is not the file that is written."""
+    for one in source if isinstance(source, (list, tuple)) else [source]:
+        if (
+            output is not None
+            and isinstance(one, (str, Path))
+            and Path(one).resolve() == Path(output).resolve()
+        ):
+            raise UsageError(f"{output} is read, and would be overwritten. Name another file.")
+
+
+def _refuse_twice(rows: Rows, added: Iterable[str]) -> None:
     taken = [name for name in added if name in rows.names]
     if taken:
         raise ColumnError(

@@ -18,9 +18,11 @@ proteins share is significant, and drags a random stretch beside it along until 
 from __future__ import annotations
 
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.errors import UsageError
+from leastwise.errors import DataError, UsageError
 from leastwise.numerics import is_number, workers
 
 __all__ = ["Alignments", "Database", "Related"]
@@ -42,9 +44,10 @@ NEAR_END = 60  # residues at either end in which tags are looked for
 TAGS = re.compile(  # His, with the linker of the pET vectors; FLAG, Strep II, myc, HA, V5
     "(MGSS)?H{5,}(SSGLVPRGSH)?|DYKDDDDK|WSHPQFEK|EQKLISEEDL|YPYDVPDYA|GKPIPNPLLGLDST"
 )
-WORTH = 4  # the least score of an identical residue in BLOSUM62
+LARGE, MOST = 1e7, 4e8  # cells of an alignment that is made alone, and above which there is none (5 GB)
 AHEAD = 4  # queries that wait for each thread
 ALIKE = 0.8  # identity over all of both from which short sequences are related whatever E says
+LEAST = ALIKE * 4 - (1 - ALIKE) * OPEN  # the score of a column, at least, where so many are identical
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ class Related:
             value = getattr(self, name)
             if not is_number(value) or not 0 < value <= 1:
                 raise UsageError(f"{name}={value!r} is no share above 0 and up to 1. Give one, as 0.3.")
-        if not is_number(self.evalue) or not self.evalue > 0:
+        if not is_number(self.evalue) or not 0 < self.evalue < np.inf:
             raise UsageError(f"evalue={self.evalue!r} is no number above 0. Give one, as 1e-3.")
-        if not isinstance(self.columns, (int, np.integer)) or self.columns < 1:
+        if not isinstance(self.columns, int) or self.columns is True or self.columns < 1:
             raise UsageError(f"columns={self.columns!r} is no whole number of 1 or more. Give one, as 60.")
 
     def __str__(self) -> str:
@@ -139,6 +142,7 @@ class Database:
         import pyopal
 
         self.sequences = sequences = tuple(map(without_tags, sequences))
+        self.alone = threading.Lock()
         self.lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
         self.aligner: Any = pyopal.lib.Aligner(MATRIX, gap_open=OPEN, gap_extend=EXTEND)
         self.all: Any = pyopal.Database(list(sequences), self.aligner.alphabet)
@@ -168,16 +172,30 @@ class Database:
         before, rows = targets < query, dict[int, tuple[Any, ...]]()
         if not before.all():
             after = targets[~before].tolist()
-            found = self.aligner.align(self.sequences[query], self.all.extract(after), mode="full")
+            found = self._full(query, after)
             rows |= {
                 target: self._row(query, target, one) for target, one in zip(after, found, strict=True)
             }
         for target in targets[before].tolist():
-            (one,) = self.aligner.align(self.sequences[target], self.all.extract([query]), mode="full")
+            (one,) = self._full(target, [query])
             same, columns, *of = self._row(target, query, one)
             rows[target] = (same, columns, of[1], of[0], of[3], of[2])
         pairs = zip(targets.tolist(), scores.tolist(), strict=True)
         return [(query, target, score, *rows[target]) for target, score in pairs]
+
+    def _full(self, query: int, targets: list[int]) -> list[Any]:
+        """Opal's alignments, which take 12 bytes a cell: large ones are made one after the other."""
+        text, found = self.sequences[query], []
+        for target in targets:
+            cells = len(text) * int(self.lengths[target])
+            if cells > MOST:
+                raise DataError(
+                    f"Two related proteins have {len(text):,} and {int(self.lengths[target]):,} residues. "
+                    f"Aligning them takes {12 * cells / 1e9:.0f} GB. Cut them into domains, or drop one."
+                )
+            with self.alone if cells > LARGE else nullcontext():
+                found += self.aligner.align(text, self.all.extract([target]), mode="full")
+        return found
 
     def _row(self, query: int, target: int, one: Any) -> tuple[Any, ...]:
         """Identical residues, columns, and lengths and shares of query and target."""
@@ -196,10 +214,11 @@ class Database:
         def one(pair: tuple[int, Ints]) -> Alignments:
             query, targets = pair
             scores = self.scores(query, targets)
-            length = len(self.sequences[query])
-            least = related.least_score(length * self.lengths[targets], n)
-            alike = ALIKE * related.coverage * np.minimum(length, self.lengths[targets])
-            some = (scores >= least) | (scores >= WORTH * alike)
+            length, others = len(self.sequences[query]), self.lengths[targets]
+            longer, shorter = np.maximum(length, others), np.minimum(length, others)
+            real = scores >= related.least_score(length * others, n)
+            alike = (shorter >= related.coverage * longer) & (scores >= LEAST * related.coverage * longer)
+            some = real | alike
             return Alignments.of(self.alignments(query, targets[some], scores[some]))
 
         waiting: deque[Future[Alignments]] = deque()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from leastwise.errors import DataError, UsageError, plural
 from leastwise.numerics import is_number
 from leastwise.sequences.alignment import Alignments, Database, Progress, Related, without_tags
-from leastwise.sequences.clean import clean, pack
+from leastwise.sequences.clean import Cleaned, clean, pack
 from leastwise.sequences.variants import is_family
 
 __all__ = ["Certificate", "Split", "cluster", "split"]
@@ -30,16 +30,17 @@ __all__ = ["Certificate", "Split", "cluster", "split"]
 Ints = NDArray[np.int64]
 
 EXHAUSTIVE, CELLS = 10_000, 4e12  # sequences, and cells of alignments: up to both all pairs are aligned
+IDENTITY = 0.3
 CANDIDATES = 500  # of each sequence beyond
 FAMILY = 0.9  # share of the sequences in one component from which nothing unrelated can be held out
-SWALLOWED = 0.25  # share of the rows from which a component is told of, and goes into train
+SWALLOWED = 0.25  # share of the rows (or that of test) above which a component goes into train
 AT_ONCE = 32  # queries between two looks at what is connected already
 BANDS = (0.3, 0.4, 0.5, 0.7, 0.9)  # of identity, in which test sequences are counted
 
 
 def cluster(
     seqs: Iterable[str],
-    identity: float = 0.3,
+    identity: float = IDENTITY,
     *,
     related: Related | None = None,
     exhaustive: bool | None = None,
@@ -61,7 +62,7 @@ def cluster(
     array([0, 1, 0])
     """
     rule = _rule(identity, related)
-    cleaned = _cleaned(seqs, unknown)
+    cleaned = _cleaned(seqs, unknown).sequences
     distinct = sorted(set(cleaned))  # an order that the rows' order has no part in
     group = dict(zip(distinct, _components(distinct, rule, exhaustive, progress).tolist(), strict=True))
     return _by_appearance([group[sequence] for sequence in cleaned])
@@ -147,7 +148,7 @@ class Split:
 
 def split(
     seqs: Iterable[str],
-    identity: float = 0.3,
+    identity: float = IDENTITY,
     test: float = 0.2,
     *,
     y: Any = None,
@@ -170,7 +171,12 @@ def split(
     rule = _rule(identity, related)
     if not is_number(test) or not 0 < test < 1:
         raise UsageError(f"test={test!r} is no share between 0 and 1. Give one, as 0.2.")
-    cleaned = _cleaned(seqs, unknown)
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise UsageError(f"seed={seed!r} is no whole number of 0 or more. Give one.")
+    came = _cleaned(seqs, unknown)
+    cleaned = came.sequences
+    if len(set(cleaned)) == 1:
+        raise DataError("All sequences are one. Nothing is left to hold out. Give more.")
     family = is_family(cleaned) if len(cleaned) else None
     if family:
         raise UsageError(
@@ -187,7 +193,9 @@ def split(
     dealt, notes = _dealt(counts, float(test), seed)
     held, best, nearest, pairs, whole = _certified(distinct, component, dealt, rule, exhaustive)
     side = held[component][of]  # (n,) True: test
-    if not side.any() or side.all():
+    if side.all():
+        raise DataError(f"test={test:g} leaves nothing for train. Give a smaller share.")
+    if not side.any():
         raise DataError(
             f"Of {plural(len(counts), 'group')} of relatives none can be held out. Give more sequences, or "
             f"a higher identity than {rule.identity:g}."
@@ -200,7 +208,8 @@ def split(
         rule, best[of[rows]], np.where(at >= 0, first[at], -1), whole,
         int(counts[dealt & ~held].sum()), pairs, _digest(cleaned, side),
     )  # fmt: skip
-    return Split(train, rows, _by_appearance(component[of].tolist()), proof, notes)
+    told = tuple(map(str, came.changes))
+    return Split(train, rows, _by_appearance(component[of].tolist()), proof, (*told, *notes))
 
 
 # ---- components ----
@@ -219,8 +228,10 @@ def _components(
     for done, found in enumerate(database.found(pairs, rule, n), 1):
         near = rule.holds(found, n)
         joined.join(found.query[near], found.target[near])
-        if progress is not None and (done % AT_ONCE == 0 or done == n):
-            progress(done, n)
+        if progress is not None and done % AT_ONCE == 0:
+            progress(min(done, n), n)
+    if progress is not None:
+        progress(n, n)
     return joined.labels
 
 
@@ -242,12 +253,14 @@ def _likely(distinct: list[str], joined: _Joined) -> Iterator[tuple[int, Ints]]:
     """Each sequence with the likest ones: first the few that are likest, which connect most."""
     from leastwise.sequences.candidates import Index
 
-    index = Index.of(pack(map(without_tags, distinct)))
-    seen: set[tuple[int, int]] = set()
+    n, index = len(distinct), Index.of(pack(map(without_tags, distinct)))
     for most in (10, CANDIDATES):
-        for i, near in index.nearest(most):
-            near = np.array([j for j in near.tolist() if (min(i, j), max(i, j)) not in seen], np.int64)
-            seen.update((min(i, j), max(i, j)) for j in near.tolist())
+        named = [np.minimum(i, near) * n + np.maximum(i, near) for i, near in index.nearest(most)]
+        pairs = np.sort(np.concatenate(named))
+        first, second = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], n)  # each pair once
+        ends = np.append(np.flatnonzero(np.diff(first, prepend=-1)), len(first))
+        for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+            i, near = int(first[start]), second[start:end]
             yield i, near[joined.apart(i, near)]
 
 
@@ -280,7 +293,10 @@ def _quarters(y: Any, n: int) -> Ints:
     """The quarter of the values (n,) that each row is in; all 0 without values."""
     if y is None:
         return np.zeros(n, np.int64)
-    values = np.asarray(y, np.float64)
+    try:
+        values = np.asarray(y, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError("y holds what is no number. Give a number for each sequence.") from None
     if values.shape != (n,) or not np.isfinite(values).all():
         raise UsageError(
             f"y is no row of {plural(n, 'finite number')}, one for each sequence: its shape is "
@@ -299,9 +315,9 @@ def _dealt(counts: Ints, test: float, seed: int) -> tuple[NDArray[np.bool_], tup
             "nothing unrelated to it can be held out. Variants of one protein are split by position or by "
             "the number of mutations."
         )
-    swallowed = sizes > SWALLOWED * n
+    swallowed = (sizes > min(SWALLOWED, test) * n) & (sizes > 1)  # no test set is one family
     notes = tuple(
-        f"{int(size):,} sequences are connected by relatives (chains of several domains?): all in train"
+        f"{plural(int(size), 'sequence')} are connected, more than test is to hold: all in train"
         for size in sizes[swallowed]
     )
     rng = np.random.default_rng(seed)
@@ -371,16 +387,20 @@ def _digest(cleaned: tuple[str, ...], side: NDArray[np.bool_]) -> str:
 
 
 def _rule(identity: float, related: Related | None) -> Related:
+    if related is not None and identity not in (IDENTITY, related.identity):
+        raise UsageError(
+            f"identity={identity!r} and related, with {related.identity:g}, came. Give one of them."
+        )
     return Related(identity) if related is None else related
 
 
-def _cleaned(seqs: Iterable[str], unknown: str) -> tuple[str, ...]:
+def _cleaned(seqs: Iterable[str], unknown: str) -> Cleaned:
     if unknown not in ("error", "mask"):
         raise UsageError(
             f"unknown={unknown!r} came. Each row needs a group, so 'error' or 'mask' are possible. "
             "Call clean(seqs, unknown='drop') first and pass its .sequences."
         )
-    return clean(seqs, unknown=unknown).sequences
+    return clean(seqs, unknown=unknown)
 
 
 def _by_appearance(groups: list[int]) -> Ints:
