@@ -475,3 +475,15 @@ def test_alignments_beyond_memory_are_refused() -> None:
         cluster([long, long[:-3] + "AAA"])
     with pytest.raises(DataError, match="All sequences are one"):
         split(["MKV", "MKV"])
+
+
+def test_a_certificate_is_exhaustive_only_where_every_pass_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    seqs, _ = families(20, 2, 0.5, seed=6)
+    monkeypatch.setattr(identity, "_components", lambda distinct, *_: np.arange(len(distinct)))
+    total = sum(map(len, seqs)) ** 2
+    monkeypatch.setattr(identity, "CELLS", total / 10)  # enough for what was moved, not for all of train
+    made = split(seqs, 0.3, 0.5)
+    assert made.certificate.moved > 0
+    assert not made.certificate.exhaustive
+    monkeypatch.setattr(identity, "CELLS", float(total))
+    assert split(seqs, 0.3, 0.5).certificate.exhaustive

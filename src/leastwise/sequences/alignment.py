@@ -177,7 +177,7 @@ class Database:
                 target: self._row(query, target, one) for target, one in zip(after, found, strict=True)
             }
         for target in targets[before].tolist():
-            (one,) = self._full(target, [query])
+            (one,) = self._full(target, [int(query)])
             same, columns, *of = self._row(target, query, one)
             rows[target] = (same, columns, of[1], of[0], of[3], of[2])
         pairs = zip(targets.tolist(), scores.tolist(), strict=True)

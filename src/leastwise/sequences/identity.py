@@ -160,8 +160,8 @@ def split(
 ) -> Split:
     """Whole groups of relatives dealt to train and test, about `test` of the rows to the latter.
 
-    With `y` (n,) test gets about the same share of each quarter of its values. A group of more than a
-    quarter of the rows goes into train. Then every test sequence is aligned against train (Certificate); a
+    With `y` (n,) test gets about the same share of each quarter of its values. A group that is more than
+    all of test, or than a quarter of the rows, goes into train. Then every test sequence is aligned against train (Certificate); a
     group with a relative there goes over. Else as `cluster`.
 
     Raises UsageError where one group has nine tenths of the rows: nothing unrelated can be held out then,
@@ -337,11 +337,12 @@ def _certified(
     """The components that may stay in test, each sequence's highest identity and nearest, pairs aligned."""
     n, database = len(distinct), Database(distinct)
     held, best, nearest, pairs = held.copy(), np.zeros(n), np.full(n, -1), 0
-    fresh = ~held[component]  # training sequences that test was not aligned against yet
+    fresh, every = ~held[component], True  # what of train was not aligned against yet, and how it was
     while True:
         asked = np.flatnonzero(held[component])
         cells = float(database.lengths[asked].sum()) * float(database.lengths[fresh].sum())
         whole = exhaustive if exhaustive is not None else cells <= CELLS
+        every &= bool(whole)
         for found, count in _against(database, distinct, asked, fresh, rule, whole):
             pairs += count
             long = rule.reaches(found, n)
@@ -352,7 +353,7 @@ def _certified(
                     best[i], nearest[i] = share, j
         offends = np.unique(component[asked[best[asked] >= rule.identity]])
         if not len(offends):
-            return held, best, nearest, pairs, bool(whole)
+            return held, best, nearest, pairs, every
         held[offends] = False
         fresh = np.isin(component, offends)
 
