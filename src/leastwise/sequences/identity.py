@@ -161,8 +161,8 @@ def split(
     """Whole groups of relatives dealt to train and test, about `test` of the rows to the latter.
 
     With `y` (n,) test gets about the same share of each quarter of its values. A group that is more than
-    all of test, or than a quarter of the rows, goes into train. Then every test sequence is aligned against train (Certificate); a
-    group with a relative there goes over. Else as `cluster`.
+    all of test, or than a quarter of the rows, goes into train. Then every test sequence is aligned against
+    train (Certificate); a group with a relative there goes over. Else as `cluster`.
 
     Raises UsageError where one group has nine tenths of the rows: nothing unrelated can be held out then,
     and variants of one protein are split by position or by the number of mutations; DataError where too few
