@@ -108,13 +108,10 @@ def features_file(
 
 def _refuse_itself(source: Any, output: str | None) -> None:
     """The file that is read is not the file that is written."""
-    for one in source if isinstance(source, (list, tuple)) else [source]:
-        if (
-            output is not None
-            and isinstance(one, (str, Path))
-            and Path(one).resolve() == Path(output).resolve()
-        ):
-            raise UsageError(f"{output} is read, and would be overwritten. Name another file.")
+    came = source if isinstance(source, (list, tuple)) else [source]
+    files = [Path(one).resolve() for one in came if isinstance(one, (str, Path))]
+    if output is not None and Path(output).resolve() in files:
+        raise UsageError(f"{output} is read, and would be overwritten. Name another file.")
 
 
 def _refuse_twice(rows: Rows, added: Iterable[str]) -> None:

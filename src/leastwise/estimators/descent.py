@@ -96,7 +96,10 @@ class GradientDescentRegressor(Linear):
         return self._descend(sample, self._training())
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GradientDescentRegressor:
-        """One epoch on these rows, from the coefficients that are there, or from zeros."""
+        """One epoch on these rows, from the coefficients that are there, or from zeros.
+
+        Of the columns as they are, and without a fold held out: `standardize` and `patience` are for `fit`.
+        """
         first = not hasattr(self, "coef_")
         sample = self._checked(X, y, sample_weight, reset=first)
         start = None

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from leastwise.errors import DataError, UsageError
 from leastwise.numerics import is_number, workers
+from leastwise.sequences.scales import TAGS
 
 __all__ = ["Alignments", "Database", "Related"]
 
@@ -41,9 +42,8 @@ Progress = Callable[[int, int | None], None]
 MATRIX, OPEN, EXTEND = "BLOSUM62", 12, 1  # Opal's opening is the cost of the first residue of a gap
 LAMBDA, KAPPA = 0.267, 0.041  # of gapped alignments under these costs
 NEAR_END = 60  # residues at either end in which tags are looked for
-TAGS = re.compile(  # His, with the linker of the pET vectors; FLAG, Strep II, myc, HA, V5
-    "(MGSS)?H{5,}(SSGLVPRGSH)?|DYKDDDDK|WSHPQFEK|EQKLISEEDL|YPYDVPDYA|GKPIPNPLLGLDST"
-)
+LEADERS = ("(MGSS)?H{5,}(SSGLVPRGSH)?", "GKPIPNPLLGLDST")  # His with the linker of the pET vectors; V5
+MASKED = re.compile("|".join([*LEADERS, *(tag for name, tag in TAGS.items() if name != "His")]))
 LARGE, MOST = 1e7, 4e8  # cells of an alignment that is made alone, and above which there is none (5 GB)
 AHEAD = 4  # queries that wait for each thread
 ALIKE = 0.8  # identity over all of both from which short sequences are related whatever E says
@@ -131,7 +131,7 @@ def without_tags(text: str) -> str:
     """The same with the tags that stand near its ends masked, residue by residue."""
     near = min(NEAR_END, len(text) // 2)
     head, body, tail = text[:near], text[near : len(text) - near], text[len(text) - near :]
-    head, tail = (TAGS.sub(lambda found: "X" * len(found[0]), end) for end in (head, tail))
+    head, tail = (MASKED.sub(lambda found: "X" * len(found[0]), end) for end in (head, tail))
     return head + body + tail
 
 
