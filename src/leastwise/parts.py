@@ -23,6 +23,7 @@ from leastwise.numerics import Array, block_rows, gram, two_product
 Places = NDArray[np.intp]
 SCATTERED = 0.25  # share of stored values from which sparse rows are dense ones, and faster as such
 MANY = 10_000  # columns from which sparse rows are kept, however many, if they are less than the matrix
+PAIRS = 1_000_000  # of stored values, up to which scipy's product is done before the compiled one is loaded
 FAR = 2.0**-300  # weights so far from their unit are summed apart
 HUGE = 512 - BITS  # place of the digits of numbers whose squares leave float64
 
@@ -152,13 +153,7 @@ class Sparse:
 
     @cached_property
     def cross(self) -> Array:
-        X, E, p = self.X, self.ends, self.X.shape[1]
-        places = np.append(0, np.arange(1 + p, E.shape[1] + p))
-        C, across = np.empty((E.shape[1] + p,) * 2), np.asarray(X.T @ E)
-        C[1 : 1 + p, 1 : 1 + p] = (X.T @ X).toarray()
-        C[1 : 1 + p, places], C[places, 1 : 1 + p] = across, across.T
-        C[np.ix_(places, places)] = gram(E)
-        return C
+        return stored_cross(self.X, self.ends)
 
     def plus(self, other: Part) -> Part:
         if isinstance(other, Sparse):
@@ -207,6 +202,32 @@ class Sparse:
 
     def comoment(self) -> Array:
         return self.dense().comoment()
+
+
+def stored_cross(X: Any, ends: Array, w: Array | None = None) -> Array:
+    """`Z' diag(w) Z` (1+q, 1+q) of sparse features X (n, p) between their `ends` (n, 1+k)."""
+    p, k = X.shape[1], ends.shape[1]
+    places = np.append(0, np.arange(1 + p, k + p))
+    C = np.empty((k + p,) * 2)
+    across = np.asarray(X.T @ (ends if w is None else ends * w[:, None]))
+    C[1 : 1 + p, 1 : 1 + p] = _stored_gram(X, w)
+    C[1 : 1 + p, places], C[places, 1 : 1 + p] = across, across.T
+    C[np.ix_(places, places)] = gram(ends if w is None else ends * np.sqrt(w)[:, None])
+    return C
+
+
+def pairs(X: Any) -> float:
+    """How many pairs of values the rows of CSR X store, each with itself too."""
+    each = np.diff(X.indptr).astype(np.float64)
+    return float(each @ (each + 1) / 2)
+
+
+def _stored_gram(X: Any, w: Array | None) -> Array:
+    if pairs(X) > PAIRS:
+        from leastwise.paired import gram_of_rows  # numba: a third of a second to import
+
+        return gram_of_rows(X, w)
+    return np.asarray((X.T @ (X if w is None else X.multiply(w[:, None]).tocsr())).toarray())
 
 
 def _grown(size: Array, columns: Places, by: Places, factor: Array) -> Array:
