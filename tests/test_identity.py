@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +18,16 @@ from Bio.Align import PairwiseAligner, substitution_matrices
 
 import leastwise as lw
 from leastwise.cli import main
-from leastwise.errors import ColumnError, DataError, MissingError, SequenceError, UsageError
+from leastwise.errors import (
+    ColumnError,
+    DataError,
+    LeastwiseError,
+    MissingError,
+    SequenceError,
+    UsageError,
+)
 from leastwise.sequences import Related, cluster, identity, split
 from leastwise.sequences.alignment import Alignments, Database
-from leastwise.sequences.candidates import IN_A_ROW, SPACED, Index
 from leastwise.sequences.clean import ALPHABET, pack
 
 USED = np.array(
@@ -173,36 +185,27 @@ def test_masked_residues_are_identical_to_nothing() -> None:
         cluster(runs)
 
 
-def test_progress_is_told_to_the_end() -> None:
+@pytest.mark.parametrize("how", [{}, {"exhaustive": False}, {"engine": "mmseqs"}])
+@pytest.mark.parametrize("verb", [cluster, split])
+def test_progress_never_goes_back_and_is_told_to_the_end(verb: Any, how: dict[str, Any]) -> None:
+    if how.get("engine") == "mmseqs" and not shutil.which("mmseqs"):
+        pytest.skip("MMseqs2 is not installed")
     told: list[tuple[int, int | None]] = []
-    seqs, _ = families(4, 3)
-    cluster(seqs, progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (12, 12)
-
-
-def test_the_likest_are_those_that_the_slow_count_of_words_says() -> None:
-    seqs, _ = families(5, 4, 0.6, seed=4)
-    classes = {
-        c: k
-        for k, letters in enumerate(("LVIM", "C", "A", "G", "ST", "P", "FYW", "EDNQ", "KR", "H"))
-        for c in letters
-    }
-    total = np.zeros((20, 20))
-    for places, spell in ((IN_A_ROW, str), (SPACED, lambda c: str(classes[c]))):
-        held = [
-            {"".join(spell(s[i + p]) for p in places) for i in range(len(s) - places[-1])} for s in seqs
-        ]
-        idf = {w: np.log(21 / (1 + sum(w in h for h in held))) + 1e-3 for h in held for w in h}
-        size = [np.sqrt(sum(idf[w] ** 2 for w in h)) for h in held]
-        for i in range(20):
-            for j in range(20):
-                total[i, j] += sum(idf[w] ** 2 for w in held[i] & held[j]) / size[i] / size[j]
-    np.fill_diagonal(total, 0)
-    for i, near in Index.of(pack(seqs)).nearest(3):
-        assert set(near.tolist()) == set(np.argsort(-total[i])[:3].tolist())
+    seqs, _ = families(10, 4)
+    verb(seqs, progress=lambda done, total: told.append((done, total)), **how)
+    done = [count for count, _ in told]
+    assert done == sorted(done)
+    assert {total for _, total in told} == {40}
+    assert told[-1] == (40, 40)
+    assert len(set(done)) > 8
 
 
 # ---- splits ----
+
+
+def alone(asked: Any, *_: Any) -> np.ndarray:
+    """Clusters that see no relative at all."""
+    return np.arange(len(asked.distinct))
 
 
 def across(seqs: list[str], made: Any) -> int:
@@ -219,17 +222,16 @@ def test_no_pair_across_a_split_is_related(exhaustive: bool | None) -> None:
     assert sorted([*made.train, *made.test]) == list(range(40))
     assert abs(len(made.test) - 10) <= 4
     assert made.certificate.identity.max() < 0.3
-    assert "aligned against" in made.report
+    assert "aligned against" in made.report()
 
 
 def test_what_the_clusters_missed_the_certificate_finds_and_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     seqs, _ = families(20, 2, 0.5, seed=6)
-    alone = lambda distinct, *_: np.arange(len(distinct))  # noqa: E731  # clusters that see no relative at all
-    monkeypatch.setattr(identity, "_components", alone)
+    monkeypatch.setattr(identity._Distinct, "components", alone)
     made = split(seqs, 0.3, 0.5, exhaustive=True)
     assert made.certificate.moved > 0
     assert across(seqs, made) == 0
-    assert "moved to train" in made.report
+    assert "moved to train" in made.report()
 
 
 def test_the_certificate_names_the_nearest_training_row() -> None:
@@ -277,7 +279,7 @@ def test_one_family_is_refused_and_a_large_one_is_told() -> None:
     with pytest.raises(UsageError, match=r"one family.*position"):
         split(variants)
     made = split([*variants, *(protein(rng, 80) for _ in range(40))])
-    assert "all in train" in made.report
+    assert "all in train" in made.report()
     assert set(range(40)) <= set(made.train)
 
 
@@ -292,6 +294,114 @@ def test_what_cannot_be_split_is_refused() -> None:
             split(seqs, **asked)
     with pytest.raises(DataError, match="No sequences"):
         cluster([])
+
+
+# ---- MMseqs2 ----
+
+
+def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Path:
+    """A program in the place of MMseqs2, and an empty folder for what is temporary."""
+    program, inside = folder / "mmseqs", folder / "inside"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    inside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(inside))
+    monkeypatch.setenv("LEASTWISE_MMSEQS", str(program))
+    return inside
+
+
+@pytest.mark.skipif(not shutil.which("mmseqs"), reason="MMseqs2 is not installed")
+@pytest.mark.parametrize("kept", [0.9, 0.6, 0.45])
+def test_what_mmseqs_names_is_judged_by_the_same_alignment(kept: float, monkeypatch: Any) -> None:
+    monkeypatch.delenv("LEASTWISE_MMSEQS", raising=False)
+    seqs, family = families(kept=kept)
+    assert same_groups(cluster(seqs, engine="mmseqs"), family)
+    made = split(seqs, 0.3, 0.25, engine="mmseqs")
+    assert across(seqs, made) == 0
+    assert made.certificate.exhaustive
+    assert re.search(r"named by MMseqs2 \S+\n", made.report())
+    made = split(seqs, 0.3, 0.25, engine="mmseqs", exhaustive=False)
+    assert not made.certificate.exhaustive
+
+
+@pytest.mark.skipif(not shutil.which("mmseqs"), reason="MMseqs2 is not installed")
+def test_mmseqs_is_spared_peptides_and_takes_proteins_that_look_like_genes(monkeypatch: Any) -> None:
+    monkeypatch.delenv("LEASTWISE_MMSEQS", raising=False)
+    peptides = ["ACDEFGHIKL", "ACDEFGHIKV", "WWYYPPGGCC"]
+    assert cluster(peptides, engine="mmseqs").tolist() == [0, 0, 1]
+    rng = np.random.default_rng(21)
+    genes = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(4)]  # four letters are much alike
+    assert same_groups(cluster(genes, engine="mmseqs"), cluster(genes))
+
+
+def test_without_mmseqs_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LEASTWISE_MMSEQS", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match=r"none is no program\. Install it \(apt-get install mmseqs2"):
+        split(families()[0], engine="mmseqs")
+    monkeypatch.delenv("LEASTWISE_MMSEQS")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="mmseqs is not on PATH"):
+        cluster(families()[0], engine="mmseqs")
+
+
+def test_an_engine_that_is_none_or_meets_exhaustive_is_refused() -> None:
+    with pytest.raises(UsageError, match="engine='blast' came"):
+        split(families()[0], engine="blast")
+    with pytest.raises(UsageError, match="engine='blast' came"):
+        cluster(families()[0], engine="blast")
+    with pytest.raises(UsageError, match="Give one of them"):
+        cluster(families()[0], engine="mmseqs", exhaustive=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the programs are shell scripts")
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("echo begun; echo no room >&2; exit 3", r"exit status 3 in `mmseqs createdb`.*'no room'"),
+        ("exit 1", "'nothing'"),
+        ("exit 0", "no list of pairs"),
+        ('[ $1 = convertalis ] && printf "0\\t1\\nx\\t2\\n" > $5; exit 0', "no list of pairs"),
+        ('[ $1 = convertalis ] && printf "0\\t999\\n" > $5; exit 0', "no list of pairs"),
+    ],
+)
+def test_a_failure_of_mmseqs_is_told_and_nothing_is_left_behind(
+    body: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    inside = fake(tmp_path, monkeypatch, body)
+    with pytest.raises(LeastwiseError, match=words):
+        cluster(families()[0], engine="mmseqs")
+    assert not list(inside.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the programs are shell scripts")
+def test_what_mmseqs_forgets_the_certificate_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake(tmp_path, monkeypatch, "[ $1 = convertalis ] && : > $5; exit 0")
+    seqs, _ = families(20, 2, 0.5, seed=6)
+    assert cluster(seqs, engine="mmseqs").max() == 39
+    made = split(seqs, 0.3, 0.5, engine="mmseqs")
+    assert made.certificate.moved > 0
+    assert across(seqs, made) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the programs are shell scripts")
+def test_an_interrupt_ends_mmseqs_and_what_it_began(monkeypatch: Any, tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    begin = f"[ $1 = prefilter ] || exit 0; sleep 60 & echo $! > {child}; echo =; wait"
+    inside = fake(tmp_path, monkeypatch, begin)
+
+    def interrupt(done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cluster(families()[0], engine="mmseqs", progress=interrupt)
+    assert not list(inside.iterdir())
+    number = int(child.read_text())
+    for _ in range(50):  # whoever inherits it has to notice
+        state = Path(f"/proc/{number}/stat")
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail("it still runs")
 
 
 # ---- fit, and the command line ----
@@ -309,16 +419,16 @@ def test_folds_of_a_fit_keep_families_together(tmp_path: Any) -> None:
     measured(tmp_path / "t.csv")
     fit = lw.fit(tmp_path / "t.csv", "y", sequence="sequence", features=[], group="identity:0.3", folds=4)
     assert fit.validation.plan.groups == 20
-    assert "20 groups of related sequences (identity 30%)" in fit.summary()
+    assert "20 groups of related sequences (30% identity)" in fit.summary()
     lw.save(fit, tmp_path / "m.safetensors")
-    assert lw.load(tmp_path / "m.safetensors").recipe.identity == 0.3
+    assert lw.load(tmp_path / "m.safetensors").recipe.regime == "identity:0.3"
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
         ({"group": "identity:much"}, "no share"),
-        ({"group": "identity:3"}, "identity=3"),
+        ({"group": "identity:3"}, "identity:3"),
         ({"group": "identity:0.3", "cluster": "y2"}, "Leave one of them out"),
         ({"group": "identity:0.3"}, "about sequences"),
     ],
@@ -416,7 +526,7 @@ def test_a_family_larger_than_test_stays_in_train() -> None:
         made = split(seqs, test=0.2, seed=seed)
         assert set(range(12)) <= set(made.train)
         assert len(made.test) > 5
-    assert "more than test is to hold: all in train" in made.report
+    assert "more than test is to hold: all in train" in made.report()
 
 
 def test_folds_by_kinship_do_not_hang_on_the_order_of_rows(tmp_path: Any) -> None:
@@ -440,7 +550,7 @@ def test_what_was_masked_is_told_and_files_are_not_overwritten(tmp_path: Any) ->
     texts[3] = texts[3][:30] + "X" + texts[3][31:]
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["sequence", *texts]) + "\n")
-    assert "masked 'X': 1 character in 1 sequence" in split_file(path, None, unknown="mask").report
+    assert "masked 'X': 1 character in 1 sequence" in split_file(path, None, unknown="mask").report()
     before = path.read_text()
     for write in (split_file, features_file):
         with pytest.raises(UsageError, match="would be overwritten"):
@@ -479,7 +589,7 @@ def test_alignments_beyond_memory_are_refused() -> None:
 
 def test_a_certificate_is_exhaustive_only_where_every_pass_was(monkeypatch: pytest.MonkeyPatch) -> None:
     seqs, _ = families(20, 2, 0.5, seed=6)
-    monkeypatch.setattr(identity, "_components", lambda distinct, *_: np.arange(len(distinct)))
+    monkeypatch.setattr(identity._Distinct, "components", alone)
     total = sum(map(len, seqs)) ** 2
     monkeypatch.setattr(identity, "CELLS", total / 10)  # enough for what was moved, not for all of train
     made = split(seqs, 0.3, 0.5)

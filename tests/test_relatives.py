@@ -13,6 +13,7 @@ from Bio.Align import PairwiseAligner, substitution_matrices
 
 from leastwise.errors import SequenceError, UsageError
 from leastwise.sequences import relatives
+from leastwise.sequences.candidates import IN_A_ROW, SPACED, Index, once
 from leastwise.sequences.clean import ALPHABET, pack
 from leastwise.sequences.words import _by_rare_words, _by_star, _plain, _words
 
@@ -146,6 +147,43 @@ def test_plain_stretches_are_those_with_fewer_than_six_letters_in_twelve():
     plain = {j for i, w in enumerate(windows) if len(w) < 6 for j in range(i, i + 12)}
     assert set(np.flatnonzero(_plain(pack([seq, "QQQ"])))) == plain
     assert plain
+
+
+# --- candidates, by the same words ----------------------------------------------------------------
+
+
+def test_each_pair_of_the_likest_is_named_once_by_the_one_that_likes_more():
+    rng = np.random.default_rng(20)
+    near = np.array([rng.permutation([j for j in range(30) if j != i])[:8] for i in range(30)], np.int32)
+    near[rng.random(30) < 0.3, 5:] = -1
+    rank = {(i, j): a for i, row in enumerate(near.tolist()) for a, j in enumerate(row) if j >= 0}
+    kept = {(i, int(near[i, a])) for i, a in zip(*np.nonzero(once(near)), strict=True)}
+    assert {frozenset(pair) for pair in kept} == {frozenset(pair) for pair in rank}
+    assert len(kept) == len({frozenset(pair) for pair in rank})
+    for i, j in kept:
+        assert (rank[i, j], i) < (rank.get((j, i), 99), j)
+
+
+def test_the_likest_are_those_that_the_slow_count_of_words_says():
+    seqs, _ = families([4] * 5, identity=0.6, seed=4)
+    classes = {
+        c: k
+        for k, letters in enumerate(("LVIM", "C", "A", "G", "ST", "P", "FYW", "EDNQ", "KR", "H"))
+        for c in letters
+    }
+    total = np.zeros((20, 20))
+    for places, spell in ((IN_A_ROW, str), (SPACED, lambda c: str(classes[c]))):
+        held = [
+            {"".join(spell(s[i + p]) for p in places) for i in range(len(s) - places[-1])} for s in seqs
+        ]
+        idf = {w: np.log(21 / (1 + sum(w in h for h in held))) + 1e-3 for h in held for w in h}
+        size = [np.sqrt(sum(idf[w] ** 2 for w in h)) for h in held]
+        for i in range(20):
+            for j in range(20):
+                total[i, j] += sum(idf[w] ** 2 for w in held[i] & held[j]) / size[i] / size[j]
+    np.fill_diagonal(total, 0)
+    for i, near in Index.of(pack(seqs)).nearest(3):
+        assert set(near.tolist()) == set(np.argsort(-total[i])[:3].tolist())
 
 
 # --- what it is for -------------------------------------------------------------------------------

@@ -17,15 +17,8 @@ from hypothesis import strategies as st
 
 from leastwise.errors import DataError, SequenceError, UsageError
 from leastwise.sequences.clean import ALPHABET
-from leastwise.sequences.variants import (
-    against,
-    by_mutations,
-    by_position,
-    is_family,
-    low_against_high,
-    one_hot_variants,
-    variants,
-)
+from leastwise.sequences.families import by_mutations, by_position, is_family, low_against_high
+from leastwise.sequences.variants import against, one_hot_variants, variants
 
 WILD = "MKTAYIAKQRQISFVKSHFSRQ"
 NAMES = "Ala Cys Asp Glu Phe Gly His Ile Lys Leu Met Asn Pro Gln Arg Ser Thr Val Trp Tyr"
@@ -389,7 +382,10 @@ def test_folds_by_position_share_no_position(way, k):
     made = variants([*names, "WT"], WILD)
     labels = by_position(made, k, way)
     places = sorted(set(made.positions.tolist()))
-    fold = {p: r % k if way == "modulo" else r * k // len(places) for r, p in enumerate(places)}
+    stretches = np.array_split(places, k)
+    fold = {p: r % k for r, p in enumerate(places)}
+    if way == "contiguous":
+        fold = {p: f for f, stretch in enumerate(stretches) for p in stretch.tolist()}
     for i in range(301):
         folds = {fold[p] for p in made.positions[made.rows == i].tolist()}
         assert labels.label[i] == (folds.pop() if len(folds) == 1 else -1)

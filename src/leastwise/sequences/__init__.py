@@ -2,6 +2,7 @@
 
 from leastwise.sequences.alignment import Related
 from leastwise.sequences.clean import clean
+from leastwise.sequences.embed import Embedded, EmbeddedResidues, embed, embed_residues
 from leastwise.sequences.encode import (
     SequenceDataset,
     blosum,
@@ -10,25 +11,24 @@ from leastwise.sequences.encode import (
     one_hot,
     z_scales,
 )
-from leastwise.sequences.features import features
-from leastwise.sequences.identity import Certificate, Split, cluster, split
-from leastwise.sequences.repeats import Repeats, repeats
-from leastwise.sequences.variants import (
+from leastwise.sequences.families import (
     Family,
     Labels,
-    Variants,
-    against,
     by_mutations,
     by_position,
     is_family,
     low_against_high,
-    one_hot_variants,
-    variants,
 )
+from leastwise.sequences.features import features
+from leastwise.sequences.identity import Certificate, Split, cluster, split
+from leastwise.sequences.repeats import Repeats, repeats
+from leastwise.sequences.variants import Variants, against, one_hot_variants, variants
 from leastwise.sequences.words import relatives
 
 __all__ = [
     "Certificate",
+    "Embedded",
+    "EmbeddedResidues",
     "Family",
     "Labels",
     "Related",
@@ -43,6 +43,8 @@ __all__ = [
     "clean",
     "cluster",
     "composition",
+    "embed",
+    "embed_residues",
     "encode",
     "features",
     "is_family",

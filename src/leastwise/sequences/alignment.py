@@ -163,6 +163,14 @@ class Database:
         found = self.aligner.align(self.sequences[query], some)
         return np.fromiter((one.score for one in found), np.int64, len(found))
 
+    def worth(self, query: int, targets: Ints, scores: Ints, related: Related, n: int) -> NDArray[np.bool_]:
+        """Which targets (m,) may be related by their score: E does not exclude them, or they are short."""
+        length, others = len(self.sequences[query]), self.lengths[targets]
+        longer, shorter = np.maximum(length, others), np.minimum(length, others)
+        real = scores >= related.least_score(length * others, n)
+        alike = (shorter >= related.coverage * longer) & (scores >= LEAST * related.coverage * longer)
+        return np.asarray(real | alike)
+
     def alignments(self, query: int, targets: Ints, scores: Ints) -> list[tuple[Any, ...]]:
         """The best local alignment of one sequence with each target, as rows of Alignments.
 
@@ -214,11 +222,7 @@ class Database:
         def one(pair: tuple[int, Ints]) -> Alignments:
             query, targets = pair
             scores = self.scores(query, targets)
-            length, others = len(self.sequences[query]), self.lengths[targets]
-            longer, shorter = np.maximum(length, others), np.minimum(length, others)
-            real = scores >= related.least_score(length * others, n)
-            alike = (shorter >= related.coverage * longer) & (scores >= LEAST * related.coverage * longer)
-            some = real | alike
+            some = self.worth(query, targets, scores, related, n)
             return Alignments.of(self.alignments(query, targets[some], scores[some]))
 
         waiting: deque[Future[Alignments]] = deque()

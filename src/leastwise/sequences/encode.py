@@ -137,7 +137,12 @@ def composition(seqs: Iterable[str], *, unknown: str = "error") -> torch.Tensor:
     """
     import torch
 
-    packed = pack(clean(seqs, unknown=unknown).sequences)
+    return torch.from_numpy(composition_matrix(clean(seqs, unknown=unknown).sequences))
+
+
+def composition_matrix(sequences: tuple[str, ...]) -> NDArray[np.float64]:
+    """The same (n, 20) of sequences that `clean` has made."""
+    packed = pack(sequences)
     n, codes = len(packed.lengths), len(PARTS)
     found = np.bincount(packed.rows * codes + packed.codes, minlength=n * codes).reshape(n, codes)
     counts = found @ PARTS  # (n, 20)
@@ -148,7 +153,7 @@ def composition(seqs: Iterable[str], *, unknown: str = "error") -> torch.Tensor:
             f"In {plural(len(rows), 'sequence')} of {n:,} (first: sequence {rows[0] + 1:,}) every residue "
             "is masked. One known residue at least is needed. Leave those sequences out."
         )
-    return torch.from_numpy(counts / known)
+    return np.asarray(counts / known)
 
 
 class SequenceDataset:

@@ -4,37 +4,48 @@
                        -> whole components to train or test -> certificate: test against train, again
 
 Up to 10,000 sequences (and 4e12 cells of alignments) every pair is aligned, and nothing can be missed.
-Beyond, the likest 500 of each by shared words (candidates.py), and what that misses the certificate finds:
-every test sequence is aligned against train again, against all of it where that can be done. Where one has
-a relative in train after all, its whole component goes over to train, and what is left is asked again.
+Beyond, the likest 500 of each by shared words (candidates.py), or what MMseqs2 names (mmseqs.py). What that
+misses the certificate finds: every test sequence is aligned against train again, against all of it where
+that can be done. Where one has a relative in train after all, its whole component goes over to train, and
+what is left is asked again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.errors import DataError, UsageError, plural
+from leastwise.errors import DataError, UsageError, listed, plural
 from leastwise.numerics import is_number
-from leastwise.sequences.alignment import Alignments, Database, Progress, Related, without_tags
+from leastwise.sequences.alignment import Alignments, Database, Progress, Related
 from leastwise.sequences.clean import Cleaned, clean, pack
-from leastwise.sequences.variants import is_family
+from leastwise.sequences.families import is_family
+
+if TYPE_CHECKING:
+    from leastwise.sequences.candidates import Index
 
 __all__ = ["Certificate", "Split", "cluster", "split"]
 
 Ints = NDArray[np.int64]
+Tell = Callable[[int, int], None]
+_Pair = tuple[int, Ints]  # a sequence, and those that it is to be aligned with
+_Stage = tuple[Iterator[_Pair], int, float]  # so many of them, and their share of the work
 
 EXHAUSTIVE, CELLS = 10_000, 4e12  # sequences, and cells of alignments: up to both all pairs are aligned
 IDENTITY = 0.3
-CANDIDATES = 500  # of each sequence beyond
+CANDIDATES, FIRST = 500, 10  # of each sequence beyond, and those of them that are aligned before the others
+ENGINES = ("own", "mmseqs")
 FAMILY = 0.9  # share of the sequences in one component from which nothing unrelated can be held out
 SWALLOWED = 0.25  # share of the rows (or that of test) above which a component goes into train
-AT_ONCE = 32  # queries between two looks at what is connected already
+NAMING, PROVING = 0.4, 0.2  # shares of the work: to name candidates, and to align test against train
 BANDS = (0.3, 0.4, 0.5, 0.7, 0.9)  # of identity, in which test sequences are counted
 
 
@@ -43,6 +54,7 @@ def cluster(
     identity: float = IDENTITY,
     *,
     related: Related | None = None,
+    engine: str = "own",
     exhaustive: bool | None = None,
     unknown: str = "error",
     progress: Progress | None = None,
@@ -51,21 +63,31 @@ def cluster(
 
     Groups are the connected components of pairs that are `related` (by default `Related(identity)`): no
     sequence has a relative outside of its group, as far as pairs were aligned: all of them with
-    `exhaustive`, which is the default up to 10,000 sequences; beyond, the 500 likest of each. `unknown` is
-    "error" or "mask", as in `clean`; a masked residue is identical to nothing. `progress` is called with
-    (sequences done, in all).
+    `exhaustive`, which is the default up to 10,000 sequences; beyond, the 500 likest of each. With
+    engine="mmseqs" MMseqs2, if it is installed, names the pairs, and the same alignment judges them.
+    `unknown` is "error" or "mask", as in `clean`; a masked residue is identical to nothing. `progress` is
+    called with (done, in all): of the work so many nths.
 
-    10,000 sequences of 277 residues take about 500 CPU seconds exhaustively; with candidates a third of
-    it. Raises SequenceError as `clean` does, UsageError for options out of range.
+    10,000 sequences of 277 residues take about 500 CPU seconds exhaustively; with candidates a fifth of
+    it. Raises SequenceError as `clean` does, UsageError for options out of range and where MMseqs2 is asked
+    for and absent.
 
     >>> cluster(["MVLSPADKTNVKAAW", "ACDEFGHIKLMNPQR", "MVLSPADKTNVKAAW"])
     array([0, 1, 0])
     """
     rule = _rule(identity, related)
+    _check_engine(engine)
+    if engine != "own" and exhaustive is not None:
+        raise UsageError(
+            f"engine={engine!r} and exhaustive={exhaustive!r} came. An engine names the pairs that are "
+            "aligned. Give one of them."
+        )
     cleaned = _cleaned(seqs, unknown).sequences
-    distinct = sorted(set(cleaned))  # an order that the rows' order has no part in
-    group = dict(zip(distinct, _components(distinct, rule, exhaustive, progress).tolist(), strict=True))
-    return _by_appearance([group[sequence] for sequence in cleaned])
+    asked = _Distinct(cleaned, rule, engine, exhaustive)
+    told = _Told(progress, len(asked.distinct))
+    group = asked.components(told, 1.0)
+    told.end()
+    return _by_appearance(group[asked.of].tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +153,6 @@ class Split:
             "pairs": c.pairs, "moved": c.moved, "notes": list(self.notes), "sha256": c.digest,
         }  # fmt: skip
 
-    @property
     def report(self) -> str:
         """What was split, how, and what proves it."""
         n, t = len(self.groups), len(self.test)
@@ -153,6 +174,7 @@ def split(
     *,
     y: Any = None,
     related: Related | None = None,
+    engine: str = "own",
     exhaustive: bool | None = None,
     unknown: str = "error",
     seed: int = 0,
@@ -162,13 +184,15 @@ def split(
 
     With `y` (n,) test gets about the same share of each quarter of its values. A group that is more than
     all of test, or than a quarter of the rows, goes into train. Then every test sequence is aligned against
-    train (Certificate); a group with a relative there goes over. Else as `cluster`.
+    train (Certificate); a group with a relative there goes over. Else as `cluster`; with engine="mmseqs",
+    `exhaustive` is about the certificate alone.
 
     Raises UsageError where one group has nine tenths of the rows: nothing unrelated can be held out then,
     and variants of one protein are split by position or by the number of mutations; DataError where too few
     groups are left for a test set.
     """
     rule = _rule(identity, related)
+    _check_engine(engine)
     if not is_number(test) or not 0 < test < 1:
         raise UsageError(f"test={test!r} is no share between 0 and 1. Give one, as 0.2.")
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
@@ -183,15 +207,15 @@ def split(
             f"This is one family. {family.reason} Nothing unrelated to it can be held out. Split variants "
             "by position, or by the number of mutations (sequences.by_position, by_mutations)."
         )
-    distinct = sorted(set(cleaned))
-    place = {sequence: i for i, sequence in enumerate(distinct)}
-    of = np.array([place[sequence] for sequence in cleaned])  # distinct sequence of each row
-    component = _components(distinct, rule, exhaustive, progress)
+    asked = _Distinct(cleaned, rule, engine, exhaustive)
+    told, of = _Told(progress, len(asked.distinct)), asked.of
+    component = asked.components(told, 1 - PROVING)
     quarter = _quarters(y, len(of))
     counts = np.zeros((component.max(initial=-1) + 1, quarter.max(initial=0) + 1), np.int64)
     np.add.at(counts, (component[of], quarter), 1)
     dealt, notes = _dealt(counts, float(test), seed)
-    held, best, nearest, pairs, whole = _certified(distinct, component, dealt, rule, exhaustive)
+    held, best, nearest, pairs, whole = asked.certified(component, dealt, told)
+    told.end()
     side = held[component][of]  # (n,) True: test
     if side.all():
         raise DataError(f"test={test:g} leaves nothing for train. Give a smaller share.")
@@ -201,89 +225,211 @@ def split(
             f"a higher identity than {rule.identity:g}."
         )
     train, rows = np.flatnonzero(~side), np.flatnonzero(side)
-    first = np.full(len(distinct), -1)
+    first = np.full(len(asked.distinct), -1)
     first[of[train][::-1]] = train[::-1]  # the first training row of each sequence
     at = nearest[of[rows]]
     proof = Certificate(
         rule, best[of[rows]], np.where(at >= 0, first[at], -1), whole,
         int(counts[dealt & ~held].sum()), pairs, _digest(cleaned, side),
     )  # fmt: skip
-    told = tuple(map(str, came.changes))
-    return Split(train, rows, _by_appearance(component[of].tolist()), proof, (*told, *notes))
+    notes = (*map(str, came.changes), *asked.notes, *notes)
+    return Split(train, rows, _by_appearance(component[of].tolist()), proof, notes)
 
 
-# ---- components ----
+# ---- components, and the proof ----
 
 
-def _components(
-    distinct: list[str], rule: Related, exhaustive: bool | None, progress: Progress | None
-) -> Ints:
-    """The component of each distinct sequence (n,)."""
-    n = len(distinct)
-    if n == 0:
-        raise DataError("No sequences came. Give some.")
-    database = Database(distinct)
-    joined = _Joined(n)
-    pairs = _all_pairs(n, joined) if _all(database, exhaustive) else _likely(distinct, joined)
-    for done, found in enumerate(database.found(pairs, rule, n), 1):
-        near = rule.holds(found, n)
-        joined.join(found.query[near], found.target[near])
-        if progress is not None and done % AT_ONCE == 0:
-            progress(min(done, n), n)
-    if progress is not None:
-        progress(n, n)
-    return joined.labels
+class _Distinct:
+    """The distinct sequences, and what is asked about them."""
+
+    def __init__(
+        self, cleaned: tuple[str, ...], rule: Related, engine: str, exhaustive: bool | None
+    ) -> None:
+        self.rule, self.engine, self.exhaustive = rule, engine, exhaustive
+        self.distinct = sorted(set(cleaned))  # an order that the rows' order has no part in
+        if not self.distinct:
+            raise DataError("No sequences came. Give some.")
+        place = {sequence: i for i, sequence in enumerate(self.distinct)}
+        self.of = np.array([place[sequence] for sequence in cleaned])  # the distinct sequence of each row
+        self.database = Database(self.distinct)
+
+    @cached_property
+    def index(self) -> Index:
+        """Their words."""
+        from leastwise.sequences.candidates import Index
+
+        return Index.of(pack(self.database.sequences))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be told of how pairs were found."""
+        if self.engine == "own":
+            return ()
+        from leastwise.sequences.mmseqs import version
+
+        return (f"the pairs to align for groups were named by MMseqs2 {version()}",)
+
+    def components(self, told: _Told, share: float) -> Ints:
+        """The component of each distinct sequence (n,)."""
+        n, joined = len(self.distinct), _Joined(len(self.distinct))
+        few = float(self.database.residues) ** 2 / 2 <= CELLS and n <= EXHAUSTIVE
+        if self.engine == "mmseqs":
+            stages = self._named(joined, told.part(NAMING * share))
+        elif few if self.exhaustive is None else self.exhaustive:
+            stages = [(_all_pairs(n, joined), n, 1.0)]
+        else:
+            stages = self._likely(joined, told.part(NAMING * share))
+        left = told.left(share)
+        for pairs, count, part in stages:
+            tell = told.part(left * part)
+            for done, found in enumerate(self.database.found(pairs, self.rule, n), 1):
+                near = self.rule.holds(found, n)
+                joined.join(found.query[near], found.target[near])
+                tell(done, count)
+        return joined.labels
+
+    def _likely(self, joined: _Joined, tell: Tell) -> list[_Stage]:
+        """Each sequence with the likest ones: first the few that are likest, which connect most."""
+        from leastwise.sequences.candidates import once
+
+        n = len(self.distinct)
+        near = np.full((n, min(CANDIDATES, n)), -1, np.int32)
+        for done, (i, targets) in enumerate(self.index.nearest(CANDIDATES), 1):
+            near[i, : len(targets)] = targets
+            tell(done, n)
+        near[~once(near)] = -1
+        few, others = near[:, :FIRST], near[:, FIRST:]
+        return [(_rows(few, joined), n, 0.3), (_rows(others, joined), n, 0.7)]
+
+    def _named(self, joined: _Joined, tell: Tell) -> list[_Stage]:
+        """The pairs that MMseqs2 names, and of peptides too short for it the likest."""
+        from leastwise.sequences.mmseqs import SHORTEST, named
+
+        first, second = named(self.database.sequences, self.rule, tell)
+        starts = np.flatnonzero(np.diff(first, prepend=-1))
+        short = np.flatnonzero(self.database.lengths < SHORTEST)
+        stages: list[_Stage] = [(_named_rows(first, second, starts, joined), len(starts), 0.9)]
+        if len(short):
+            likely = self.index.nearest(CANDIDATES, asked=short)
+            stages.append((((i, near[joined.apart(i, near)]) for i, near in likely), len(short), 0.1))
+        return stages
+
+    def certified(
+        self, component: Ints, held: NDArray[np.bool_], told: _Told
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float64], Ints, int, bool]:
+        """The components that stay in test, each sequence's highest identity and nearest, pairs aligned."""
+        n, rule, lengths = len(self.distinct), self.rule, self.database.lengths
+        held, best, nearest, pairs = held.copy(), np.zeros(n), np.full(n, -1), 0
+        fresh, every = ~held[component], True  # what of train was not aligned against yet, and how it was
+        tell = told.part(PROVING)
+        while True:
+            asked = np.flatnonzero(held[component])
+            cells = float(lengths[asked].sum()) * float(lengths[fresh].sum())
+            whole = self.exhaustive if self.exhaustive is not None else cells <= CELLS
+            every &= bool(whole)
+            for done, (found, count) in enumerate(self._against(asked, fresh, whole), 1):
+                pairs += count
+                long = rule.reaches(found, n)
+                for i, j, share in zip(
+                    found.query[long], found.target[long], found.identity[long], strict=True
+                ):
+                    if share > best[i]:
+                        best[i], nearest[i] = share, j
+                tell(done, len(asked))
+            offends = np.unique(component[asked[best[asked] >= rule.identity]])
+            if not len(offends):
+                return held, best, nearest, pairs, every
+            held[offends] = False
+            fresh = np.isin(component, offends)
+
+    def _against(
+        self, asked: Ints, train: NDArray[np.bool_], whole: bool
+    ) -> Iterator[tuple[Alignments, int]]:
+        """The alignments of each sequence asked with those in train, and how many were scored."""
+        counts: deque[int] = deque()
+
+        def pairs() -> Iterator[tuple[int, Ints]]:
+            targets = np.flatnonzero(train)
+            every = ((i, targets) for i in asked.tolist())
+            for i, near in every if whole else self.index.nearest(CANDIDATES, train, asked):
+                counts.append(len(near))
+                yield i, np.sort(near)
+
+        for found in self.database.found(pairs(), self.rule, len(self.distinct)):
+            yield found, counts.popleft()
 
 
-def _all(database: Database, exhaustive: bool | None) -> bool:
-    """Whether all pairs are to be aligned."""
-    if exhaustive is not None:
-        return exhaustive
-    return len(database) <= EXHAUSTIVE and float(database.residues) ** 2 / 2 <= CELLS
-
-
-def _all_pairs(n: int, joined: _Joined) -> Iterator[tuple[int, Ints]]:
-    """Each sequence with those after it that it is not connected with yet."""
-    for i in range(n):
+def _all_pairs(n: int, joined: _Joined) -> Iterator[_Pair]:
+    """Each sequence with those after it that it is not connected with yet; long lists and short in turn."""
+    for k in range(n):
+        i = k // 2 if k % 2 == 0 else n - 1 - k // 2
         after = np.arange(i + 1, n)
         yield i, after[joined.apart(i, after)]
 
 
-def _likely(distinct: list[str], joined: _Joined) -> Iterator[tuple[int, Ints]]:
-    """Each sequence with the likest ones: first the few that are likest, which connect most."""
-    from leastwise.sequences.candidates import Index
+def _rows(near: NDArray[np.int32], joined: _Joined) -> Iterator[_Pair]:
+    """Each sequence with those in its row of a table that it is not connected with yet."""
+    for i, row in enumerate(near):
+        others = np.sort(row[row >= 0]).astype(np.int64)
+        yield i, others[joined.apart(i, others)]
 
-    n, index = len(distinct), Index.of(pack(map(without_tags, distinct)))
-    for most in (10, CANDIDATES):
-        named = [np.minimum(i, near) * n + np.maximum(i, near) for i, near in index.nearest(most)]
-        pairs = np.sort(np.concatenate(named))
-        first, second = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], n)  # each pair once
-        ends = np.append(np.flatnonzero(np.diff(first, prepend=-1)), len(first))
-        for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-            i, near = int(first[start]), second[start:end]
-            yield i, near[joined.apart(i, near)]
+
+def _named_rows(first: Ints, second: Ints, starts: Ints, joined: _Joined) -> Iterator[_Pair]:
+    """The same of pairs that are sorted by the first of both; `starts` is where each begins."""
+    for start, end in pairwise([*starts.tolist(), len(first)]):
+        i, others = int(first[start]), second[start:end]
+        yield i, others[joined.apart(i, others)]
 
 
 class _Joined:
-    """Sets that grow together: the root of each sequence."""
+    """Sets that grow together: which one each sequence is in. The smaller one takes the other's name."""
 
     def __init__(self, n: int) -> None:
-        self.root = np.arange(n)
+        self.of = np.arange(n)
+        self.members = [[i] for i in range(n)]
 
     def join(self, a: Ints, b: Ints) -> None:
         for i, j in zip(a.tolist(), b.tolist(), strict=True):
-            low, high = sorted((int(self.root[i]), int(self.root[j])))
-            if low != high:
-                self.root[self.root == high] = low
+            small, large = sorted((int(self.of[i]), int(self.of[j])), key=lambda s: len(self.members[s]))
+            if small != large:
+                self.of[self.members[small]] = large
+                self.members[large] += self.members[small]
+                self.members[small] = []
 
     def apart(self, i: int, others: Ints) -> NDArray[np.bool_]:
         """Which of the others are not in the set of i."""
-        return np.asarray(self.root[others] != self.root[i])
+        return np.asarray(self.of[others] != self.of[i])
 
     @property
     def labels(self) -> Ints:
-        """The sets (n,), numbered from 0."""
-        return np.asarray(np.unique(self.root, return_inverse=True)[1], np.int64)
+        """The sets (n,), numbered from 0 by their first members."""
+        return _by_appearance(self.of.tolist())
+
+
+class _Told:
+    """Progress of several passes as one: each has its share, and all are told as so many nths."""
+
+    def __init__(self, progress: Progress | None, n: int) -> None:
+        self.progress, self.n, self.given = progress, n, 0.0
+
+    def part(self, share: float) -> Tell:
+        """What a pass with this share of the whole calls with (done, in all)."""
+        start = self.given
+        self.given += share
+
+        def tell(done: int, count: int) -> None:
+            if self.progress is not None:
+                self.progress(int(self.n * (start + share * min(done, count) / max(count, 1))), self.n)
+
+        return tell
+
+    def left(self, share: float) -> float:
+        """What is left of this share."""
+        return share - self.given
+
+    def end(self) -> None:
+        if self.progress is not None:
+            self.progress(self.n, self.n)
 
 
 # ---- train and test ----
@@ -331,54 +477,6 @@ def _dealt(counts: Ints, test: float, seed: int) -> tuple[NDArray[np.bool_], tup
     return held, notes
 
 
-def _certified(
-    distinct: list[str], component: Ints, held: NDArray[np.bool_], rule: Related, exhaustive: bool | None
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], Ints, int, bool]:
-    """The components that may stay in test, each sequence's highest identity and nearest, pairs aligned."""
-    n, database = len(distinct), Database(distinct)
-    held, best, nearest, pairs = held.copy(), np.zeros(n), np.full(n, -1), 0
-    fresh, every = ~held[component], True  # what of train was not aligned against yet, and how it was
-    while True:
-        asked = np.flatnonzero(held[component])
-        cells = float(database.lengths[asked].sum()) * float(database.lengths[fresh].sum())
-        whole = exhaustive if exhaustive is not None else cells <= CELLS
-        every &= bool(whole)
-        for found, count in _against(database, distinct, asked, fresh, rule, whole):
-            pairs += count
-            long = rule.reaches(found, n)
-            for i, j, share in zip(
-                found.query[long], found.target[long], found.identity[long], strict=True
-            ):
-                if share > best[i]:
-                    best[i], nearest[i] = share, j
-        offends = np.unique(component[asked[best[asked] >= rule.identity]])
-        if not len(offends):
-            return held, best, nearest, pairs, every
-        held[offends] = False
-        fresh = np.isin(component, offends)
-
-
-def _against(
-    database: Database,
-    distinct: list[str],
-    asked: Ints,
-    train: NDArray[np.bool_],
-    rule: Related,
-    whole: bool,
-) -> Iterator[tuple[Alignments, int]]:
-    """The alignments of each sequence asked with those in train, and how many were scored."""
-    if whole:
-        targets = np.flatnonzero(train)
-        pairs = [(i, targets) for i in asked.tolist()]
-    else:
-        from leastwise.sequences.candidates import Index
-
-        index = Index.of(pack(map(without_tags, distinct)))
-        pairs = list(index.nearest(CANDIDATES, train, asked))
-    for found, (_, targets) in zip(database.found(pairs, rule, len(distinct)), pairs, strict=True):
-        yield found, len(targets)
-
-
 def _digest(cleaned: tuple[str, ...], side: NDArray[np.bool_]) -> str:
     text = "\n".join(sorted(f"{s} {'test' if t else 'train'}" for s, t in zip(cleaned, side, strict=True)))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -393,6 +491,11 @@ def _rule(identity: float, related: Related | None) -> Related:
             f"identity={identity!r} and related, with {related.identity:g}, came. Give one of them."
         )
     return Related(identity) if related is None else related
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise UsageError(f"engine={engine!r} came. It is {listed(ENGINES, last='or')}. Choose one.")
 
 
 def _cleaned(seqs: Iterable[str], unknown: str) -> Cleaned:

@@ -12,8 +12,8 @@
     A23X and other letters             unknown="error", "drop" or "mask"         "left out for", "masked"
     A23V:A23L, deletions, 23A>V        an error
 
-Numbering is found from the letters: each name says what the wild type should have where. Where all are
-relatives, clusters are no folds: `is_family`, and labels by position, number of mutations and value.
+Numbering is found from the letters: each name says what the wild type should have where. What of such a
+family can be held out stands in families.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from leastwise.errors import DataError, SequenceError, UsageError, listed, plural
 from leastwise.sequences.clean import ALPHABET, SHOWN, Change, clean
@@ -33,8 +33,7 @@ from leastwise.sequences.clean import ALPHABET, SHOWN, Change, clean
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["Family", "Labels", "Variants", "against", "by_mutations", "by_position", "is_family"]
-__all__ += ["low_against_high", "one_hot_variants", "variants"]
+__all__ = ["Variants", "against", "one_hot_variants", "variants"]
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -43,10 +42,9 @@ _Numbered = tuple[int, str]  # the number of the first residue, and how it was f
 _Mutated = tuple[Ints, Ints, Bytes]  # row, position, letter
 
 FORMS = "A23V, a23v, A23=, p.Ala23Val, several joined by : , ; + _ or a space, or WT"
-SAMPLE = 1_000  # sequences or letters looked at where there are more
+SAMPLE = 1_000  # letters looked at where there are more
 CHOICES = {"stops": ("error", "drop"), "unknown": ("error", "drop", "mask")}
-CHOICES |= {"columns": ("seen", "all"), "way": ("modulo", "contiguous")}
-OF_LENGTH, OF_COLUMNS, OF_ROWS = 0.05, 0.9, 0.95  # what a family is: see `is_family`
+CHOICES |= {"columns": ("seen", "all")}
 _WILD = {"", "wt", "_wt", "wildtype", "wild type", "wild-type", "wild_type", "_sy", "p.=", "p.(=)"}
 _JOINTS = str.maketrans(dict.fromkeys(":,;+_", " "))
 _NAMES = "ALA CYS ASP GLU PHE GLY HIS ILE LYS LEU MET ASN PRO GLN ARG SER THR VAL TRP TYR"
@@ -146,7 +144,10 @@ def variants(
     odd = (_CODES[read.becomes] == 0) & ~stop
     to = "Pass unknown='mask' to write them as X, or unknown='drop' to leave those rows out."
     _refuse(
-        read, stop & (stops == "error"), "are stop codons", "Pass stops='drop' to leave those rows out."
+        read,
+        stop & (stops == "error"),
+        "are stop codons",
+        "Pass stops='drop' (to fit: unknown='drop') to leave those rows out.",
     )
     _refuse(read, odd & (unknown == "error"), f"are to none of the letters {ALPHABET}", to)
     keep = np.ones(len(read.names), dtype=bool)
@@ -221,115 +222,6 @@ def one_hot_variants(variants: Variants, *, columns: str = "seen") -> tuple[tupl
     starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))])
     X = csr_array((np.ones(len(row)), column, starts), shape=(n, len(cells)))
     return tuple(variants.spell(cells // 20, cells % 20 + 1)), X
-
-
-@dataclass(frozen=True)
-class Family:
-    """Whether sequences are variants of one family (true or false in an `if`), and why."""
-
-    related: bool
-    reason: str
-
-    def __bool__(self) -> bool:
-        return self.related
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """A number for each row, rows of one number to be held out together, and what was done in words."""
-
-    label: Ints  # (n,) from 0; -1 for a row that can be in no fold
-    told: str
-
-
-def is_family(seqs: Iterable[str]) -> Family:
-    """Whether nearly all are variants of one sequence, so that a split by identity says nothing.
-
-    A sequence belongs if its length is within 5 % of the most common one, and at least 90 % of the columns
-    hold in it the letter most common there (counted from either end, so that one insertion or deletion
-    does no harm). A family: at least two sequences, and at least 95 % of them belong: a convention. Of more
-    than 1,000 as many are taken at even distances. O(residues). Raises what `clean` does under "mask".
-
-    >>> is_family(["MVLSPADKTNVKAAW", "MVLSPADKTNVKAAY", "MVLSPEDKTNVKAAW"]).related
-    True
-    """
-    came = clean(seqs, unknown="mask").sequences
-    if len(came) < 2:
-        return Family(False, f"{plural(len(came), 'sequence')} came, and a family takes two.")
-    some = np.unique(np.linspace(0, len(came) - 1, min(len(came), SAMPLE)).astype(np.int64))
-    texts = [_CODES[np.frombuffer(came[i].encode(), np.uint8)] for i in some]
-    L = int(np.bincount([len(text) for text in texts]).argmax())
-    cells = np.concatenate([np.arange(L) * 21 + text for text in texts if len(text) == L])
-    common = np.bincount(cells, minlength=21 * L).reshape(L, 21)[:, 1:].argmax(axis=1) + 1  # (L,)
-    close = [text for text in texts if abs(len(text) - L) <= OF_LENGTH * L]
-    left = [np.pad(text, (0, L))[:L] == common for text in close]
-    right = [np.pad(text, (L, 0))[-L:] == common for text in close]
-    share = np.mean(np.logical_or(left, right), axis=1)  # (close,)
-    belong = int(np.sum(share >= OF_COLUMNS)) / len(some)
-    reason = (
-        f"Of {len(some):,} sequences (of {len(came):,}) {len(close) / len(some):.1%} are within "
-        f"{OF_LENGTH:.0%} of {L:,} residues and have the most common letter in {share.mean():.1%} of the "
-        f"columns; {belong:.1%} have it in at least {OF_COLUMNS:.0%} of them. A family needs {OF_ROWS:.0%}."
-    )
-    return Family(belong >= OF_ROWS, reason)
-
-
-def by_position(variants: Variants, k: int = 5, way: str = "modulo") -> Labels:
-    """The fold of each variant's positions, 0 to k - 1, where they agree: (n,). O(n + m).
-
-    The p positions that any variant mutates are dealt in their order: way="modulo" puts every k-th into
-    one fold, "contiguous" makes k stretches of p / k positions. Multi-mutants with positions of several
-    folds ("mixed") and the wild type, which has none, are -1: they belong neither in training nor in test.
-    Published schemes (ProteinGym) are for single mutants. Raises `UsageError` for `way`, k < 2 and k > p.
-
-    >>> by_position(variants(["A1C", "D2E", "A1G:E3D", "A1C:D2E"], "ADE"), 2).label.tolist()
-    [0, 1, 0, -1]
-    """
-    places, which = np.unique(variants.positions, return_inverse=True)
-    p, n = len(places), len(variants.sequences)
-    _check(way=way)
-    if not 2 <= k <= p:
-        raise UsageError(f"k={k} came for {p:,} mutated positions. Each fold needs one. Pass 2 to {p}.")
-    dealt = np.arange(p) % k if way == "modulo" else np.arange(p) * k // p
-    low, high = np.full(n, k), np.full(n, -1)
-    np.minimum.at(low, variants.rows, dealt[which])
-    np.maximum.at(high, variants.rows, dealt[which])
-    label = np.where(low == high, low, -1)
-    sizes = ", ".join(f"{size:,}" for size in np.bincount(label[label >= 0], minlength=k))
-    told = f"{p:,} mutated positions in {k} folds, {way}: {sizes} rows. In no fold (-1): "
-    told += f"{np.sum(low < high):,} rows with positions of several folds, {np.sum(high < 0):,} wild types."
-    return Labels(label, told)
-
-
-def by_mutations(variants: Variants) -> Labels:
-    """The number of mutations of each variant, 0 for the wild type: train on few, test on many. (n,)"""
-    counts = np.bincount(variants.mutations)
-    told = ", ".join(f"{count:,} with {number}" for number, count in enumerate(counts) if count)
-    return Labels(variants.mutations, f"Rows by number of mutations: {told}.")
-
-
-def low_against_high(y: ArrayLike, *, at: float | None = None, group: ArrayLike | None = None) -> Labels:
-    """0 where y is at most `at` (its median if left out; FLIP takes the wild type's value), 1 above: (n,).
-
-    With `group` (n,), as in `Variants.group`, rows of one group go by their mean, and none is cut in two.
-    Raises `DataError` for values that are missing or not finite, and where one side would be empty.
-
-    >>> low_against_high([0.1, 2.0, 0.3, 0.9]).label.tolist()
-    [0, 1, 0, 1]
-    """
-    value = np.asarray(y, dtype=np.float64)
-    which = np.unique(np.arange(value.size) if group is None else np.asarray(group), return_inverse=True)[1]
-    bad = np.flatnonzero(~np.isfinite(value))
-    if value.ndim != 1 or which.shape != value.shape or len(bad):
-        first = f", with no number in row {bad[0]:,} (counted from 0)," if len(bad) else ""
-        came = f"y {value.shape}{first} and group {which.shape} came"
-        raise DataError(f"{came}. Each row needs one number in each. Fill them, or leave those rows out.")
-    value = (np.bincount(which, value) / np.bincount(which))[which]
-    bound = float(np.median(value) if at is None and len(value) else at or 0)
-    label = (value > bound).astype(np.int64)
-    if len(np.unique(label)) < 2:
-        raise DataError(f"All {len(value):,} rows lie on one side of {bound:g}. Both are needed. Pass at=.")
-    return Labels(label, f"{np.sum(label == 0):,} rows at most {bound:g} (0), {label.sum():,} above (1).")
 
 
 @dataclass(frozen=True, eq=False)

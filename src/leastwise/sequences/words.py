@@ -13,7 +13,7 @@ two ways, and a pair is made where either count is enough:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,19 +108,32 @@ class _Words:
 
 def _words(packed: Packed, k: int) -> _Words:
     """The distinct words of each sequence, without plain stretches and masked residues."""
-    n, total = len(packed.lengths), len(packed.codes)
-    usable = ~_plain(packed) & (packed.codes > 0)
-    places = max(total - k + 1, 0)  # each a possible first residue of a word
-    rows = packed.rows
-    word = np.zeros(places, dtype=np.int64)
-    whole = rows[:places] == rows[total - places :]
-    for i in range(k):
-        word = word * 20 + packed.codes[i : i + places] - 1
-        whole &= usable[i : i + places]
-    held = _distinct(word[whole] * n + rows[:places][whole])  # ordered by word, then row
-    word, rows = np.divmod(held, max(n, 1))
+    letters = np.where(_plain(packed), np.uint8(0), packed.codes)
+    word, rows = held(packed, letters, range(k), 20)
     starts = np.flatnonzero(np.diff(word, prepend=-1))
-    return _Words(rows, np.append(starts, len(rows)), np.bincount(rows, minlength=n))
+    return _Words(rows, np.append(starts, len(rows)), np.bincount(rows, minlength=len(packed.lengths)))
+
+
+def held(packed: Packed, letters: NDArray[np.uint8], places: Sequence[int], size: int) -> tuple[Ints, Ints]:
+    """The distinct words of each sequence, and the sequence: (incidences,) both, by word, then sequence.
+
+    A word is made of the letters, 1 to `size`, at `places` from its first one on; `letters` (total
+    residues,) are 0 where no word may be, and none spans two sequences.
+    """
+    n, total, span = len(packed.lengths), len(letters), places[-1] + 1
+    count = max(total - span + 1, 0)  # each a possible first residue of a word
+    rows = packed.rows
+    word = np.zeros(count, dtype=np.int64)
+    whole = rows[:count] == rows[total - count :]
+    for place in places:
+        letter = letters[place : place + count]
+        word *= size
+        word += letter
+        whole &= letter > 0
+    word -= sum(size**i for i in range(len(places)))  # letters from 0 on
+    found = _distinct(word[whole] * n + rows[:count][whole])
+    word, rows = np.divmod(found, max(n, 1))
+    return word, rows
 
 
 def _plain(packed: Packed) -> NDArray[np.bool_]:
