@@ -15,6 +15,7 @@ NAMES = (
     "startup",
     "features",
     "leaks",
+    "one_hot",
     "proteins",
     "least_squares",
     "parquet",

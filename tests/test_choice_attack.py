@@ -428,7 +428,7 @@ def test_the_call_that_is_told_for_standardised_columns_through_the_origin_is_th
 def test_what_a_penalty_makes_impossible_is_not_said_to_need_more_rows(what):
     fit = lw.fit(rows(), penalty=lw.L2(0.1))
     with pytest.raises(UsageError) as told:
-        fit.predict(rows()[0], interval=0.9) if what == "interval" else fit.diagnostics()
+        fit.predict(rows()[0], interval=0.9, of="row") if what == "interval" else fit.diagnostics()
     assert "more rows" not in str(told.value)
 
 

@@ -184,10 +184,69 @@ def test_the_demo_runs_and_its_next_commands_do_too(tmp_path, monkeypatch):
     assert found.exit_code == 0
     assert "4,165 read = 4,165 used + 0 dropped" in found.stdout
     assert "groups of related sequences" in found.stdout
-    assert "of the variance. RMSE 4.59" in found.stdout
+    assert "of the variance. RMSE 4.69" in found.stdout
     lines = [line.split() for line in found.stdout.split("next")[1].splitlines()]
     commands = [line[line.index(verb) :] for line in lines for verb in ("predict", "fit") if verb in line]
     assert len(commands) == 2
     for command in commands:
         assert run(*command).exit_code == 0
     assert run("demo").exit_code == 0  # again, over its own folder
+
+
+# ---- sequences as numbers ----
+
+
+def test_sequences_are_written_as_tensors_and_as_columns(tmp_path):
+    from safetensors.numpy import load_file
+
+    fasta = tmp_path / "p.fasta"
+    fasta.write_text(">a\nMKTAY\n>b\nMKX\n")
+    assert run("encode", fasta, "--unknown", "mask", "-o", tmp_path / "p.safetensors").exit_code == 0
+    made = load_file(tmp_path / "p.safetensors")
+    assert made["indices"].tolist() == [[11, 9, 17, 1, 20], [11, 9, 21, 0, 0]]
+    assert made["mask"].tolist() == [[True] * 5, [True, True, False, False, False]]
+    found = run("encode", fasta, "--unknown", "mask", "--encode-as", "kmers:1")
+    assert found.exit_code == 0
+    head, first, _ = found.stdout.splitlines()
+    cells = dict(zip(head.split(","), first.split(","), strict=True))
+    assert float(cells["A"]) == 0.2
+    assert float(cells["W"]) == 0.0
+    assert run("encode", fasta, "--encode-as", "kmers:1").exit_code == 1  # X is no word
+
+
+def test_variants_are_written_as_one_hot_columns(tmp_path):
+    table = tmp_path / "v.csv"
+    table.write_text("mutant\nK2R\nWT\nK2R:Y5F\n")
+    (tmp_path / "wt.fasta").write_text(">wt\nMKTAY\n")
+    found = run("encode", table, "--sequence", "mutant", "--wild-type", tmp_path / "wt.fasta")
+    assert found.exit_code == 0
+    lines = found.stdout.splitlines()
+    assert lines[0] == "mutant,K2,K2R,Y5,Y5F"
+    assert lines[1:] == ["K2R,-1,1,0,0", "WT,0,0,0,0", "K2R:Y5F,-1,1,-1,1"]
+
+
+def test_embeddings_made_elsewhere_are_joined_by_id(tmp_path):
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    fasta = tmp_path / "p.fasta"
+    fasta.write_text(">a\nMKTAY\n>b\nMKT\n>c\nMKTA\n")
+    save_file({"a": np.ones(2, np.float32), "b": np.zeros(2, np.float32)}, tmp_path / "e.safetensors")
+    found = run("embed", fasta, "--embeddings", tmp_path / "e.safetensors")
+    assert found.exit_code == 0
+    assert found.stdout.splitlines()[0] == "id,sequence,e0,e1"
+    assert "1 row without an embedding" in found.stderr
+    assert run("embed", fasta).exit_code == 1
+
+
+def test_ids_on_one_side_alone_are_counted_and_listed(tmp_path):
+    (tmp_path / "p.fasta").write_text(">a\nMKTAY\n>b\nMKT\n>zz\nMKTA\n")
+    (tmp_path / "t.csv").write_text("id,tm\na,1\nb,2\nq,3\n")
+    found = run(
+        "fit", tmp_path / "p.fasta", "--labels", tmp_path / "t.csv", "--target", "tm", "--missing", "drop"
+    )
+    assert "1 sequence of" in found.stderr
+    assert "without a row" in found.stderr
+    assert "'zz'" in found.stderr
+    assert "1 row of" in found.stderr
+    assert "without a sequence: 'q'" in found.stderr

@@ -278,7 +278,7 @@ def test_real_proteins_are_scored_on_groups_of_relatives_and_better_than_the_mea
     assert lesson["score"].plan.by == "group"
     assert (lesson["score"].r2 > 0).all()
     assert (lesson["score"].rmse < lesson["score"].mean_rmse).all()
-    assert round(float(lesson["r2"]), 3) == lesson.number("R2 on unseen proteins") == 0.21
+    assert round(float(lesson["r2"]), 3) == lesson.number("R2 on unseen proteins")
     guess = lesson["guess"]
     assert guess.low[0] < guess.prediction[0] < guess.high[0]
     assert guess.prediction == pytest.approx(lesson["fit"].predict(lesson["new"]), rel=1e-12)

@@ -230,14 +230,13 @@ def test_groups_are_counted_among_the_rows_that_are_used():
     assert fit.validation.plan.groups == frame.dropna()["g"].nunique()
 
 
-def test_one_family_of_sequences_is_told_what_to_group_by():
+def test_one_family_of_sequences_is_held_out_by_position():
     wild = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEVV"
     texts = [wild[:i] + "A" + wild[i + 1 :] for i in range(40)]
     frame = pd.DataFrame({"seq": texts, "y": np.arange(40.0) % 7})
     fit = lw.fit(frame, "y", sequence="seq")
-    assert not fit.validation
-    assert "all sequences are related" in fit.validation.reason
-    assert "--group" in fit.summary()
+    assert fit.validation.plan.regime == "position:modulo"
+    assert "mutated positions (modulo)" in fit.summary()
 
 
 def test_an_unknown_letter_is_told_with_its_row():

@@ -352,7 +352,7 @@ def test_the_spread_of_ridge_can_be_asked_for_and_is_not_told_unasked():
     with pytest.raises(UsageError, match="lasso"):
         lw.fit(rows(), penalty=lw.L1(0.5)).infer("ridge")
     with pytest.raises(UsageError, match="no intervals"):
-        fit.predict(rows()[0], interval=0.9)
+        fit.predict(rows()[0], interval=0.9, of="row")
 
 
 # ---- folds of every kind ----

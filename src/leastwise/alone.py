@@ -26,7 +26,7 @@ from leastwise.robust import Pass, Seen
 from leastwise.rows import Rows, Slab
 from leastwise.solve.left_out import LeftOut
 from leastwise.solve.regularised import Regularised
-from leastwise.validation import NoValidation, Validation
+from leastwise.validation import HeldOut, NoValidation, Validation
 
 NOT_ALIKE = (
     "rows of different weights leave another W each, and the penalty beside 1/(2W) SSE would be another"
@@ -105,10 +105,11 @@ def validate_alone(again: Pass, moments: Moments, model: Regularised | None) -> 
     one = Y.shape[1] == 1
     shaped = {name: v if one else v[None] for name, v in (scores | more).items()}
     held = {name: shaped[name] for name in ("mae", "spearman", "mse", "r2")}
+    rows = HeldOut(held, np.zeros(len(w), np.int64), w, Y, guess[:, None])
     plan = FoldPlan(1, 0, ALONE, groups=len(w))
     return Validation(
         plan, np.array([len(w)]), **{name: shaped[name] for name in scores}, left_out=np.zeros(1, np.int64),
-        coef=s.coef[None], intercept=s.intercept[None], fills=np.empty((1, 0)), again=lambda _: held,
+        coef=s.coef[None], intercept=s.intercept[None], fills=np.empty((1, 0)), again=lambda _: rows,
     )  # fmt: skip
 
 

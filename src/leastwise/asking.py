@@ -108,6 +108,17 @@ READING = [
     click.option("--encoding", help="Of a text file; utf-8 if not given."),
     click.option("--multiline", is_flag=True, default=None, help="Quoted cells may hold line ends."),
 ]
+SEQUENCES = [
+    click.option("--sequence", metavar="COL", help="A column of protein sequences, or of variants."),
+    click.option(
+        "--encode-as",
+        metavar="HOW",
+        help="What a sequence becomes: properties, composition, kmers:3, kmers:5:4096, one-hot, none, or "
+        "several joined by +.",
+    ),
+    click.option("--wild-type", metavar="SEQ", help="Letters or FASTA file that variants differ from."),
+    click.option("--offset", type=int, help="Number of the wild type's first residue in their names."),
+]
 COLUMNS = [
     _list_option("--target", help="The column to predict (or several)."),
     _list_option("--features", help="Columns to predict from; all the others if not given."),
@@ -115,12 +126,12 @@ COLUMNS = [
     click.option(
         "--powers", multiple=True, callback=_degrees, metavar="COL:N", help="Powers of a column up to N."
     ),
-    click.option("--sequence", metavar="COL", help="A column of protein sequences."),
     click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id."),
     click.option(
         "--group",
         metavar="COL",
-        help="Rows of one group come into one fold; identity:0.3: related sequences do.",
+        help="Rows of one group come into one fold. Of sequences: identity:0.3, words:shared, "
+        "sequence:each, position:modulo, position:contiguous, mutations:2, target:low.",
     ),
     click.option("--weight", metavar="COL", help="Weights of the rows."),
     click.option(

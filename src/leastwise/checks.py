@@ -46,6 +46,15 @@ def standard_errors(rows: Rows, recipe: Recipe, options: Options) -> None:
         )
 
 
+def regime(recipe: Recipe, options: Options) -> None:
+    """How sequences are dealt to folds is refused where there are none, or others."""
+    if recipe.regime is not None and (options.folds == 0 or isinstance(options.folds, str)):
+        raise UsageError(
+            f"'{recipe.regime}' says how rows are dealt to folds, and folds={options.folds!r} came. Leave "
+            "one of them out."
+        )
+
+
 def width(recipe: Recipe) -> None:
     """Exact moments have a size beyond which they would not fit."""
     if len(recipe.names) > MOST_COLUMNS:

@@ -25,6 +25,7 @@ from leastwise.asking import (
     OUTPUT,
     PENALTY,
     READING,
+    SEQUENCES,
     TELLING,
     options,
     penalty_of,
@@ -56,7 +57,7 @@ def main(context: click.Context) -> None:
 
 @main.command()
 @click.argument("data", nargs=-1, required=True)
-@options(COLUMNS, READING, FITTING, PENALTY, OUTPUT, TELLING)
+@options(COLUMNS, SEQUENCES, READING, FITTING, PENALTY, OUTPUT, TELLING)
 def fit(
     data: tuple[str, ...],
     output: str | None,
@@ -102,6 +103,11 @@ def fit(
     metavar="LEVEL",
     help="Add low and high, between which a new row falls this often, say 0.95.",
 )
+@click.option(
+    "--of",
+    type=click.Choice(["row", "mean", "unseen"]),
+    help="What the interval is of: a row, the mean of such rows, a row of an unseen group.",
+)
 @options(READING, TELLING)
 def predict(
     run: str, data: tuple[str, ...], output: str | None, as_json: bool, quiet: bool, **asked: Any
@@ -138,6 +144,7 @@ def predict(
 @click.option("--unknown", type=click.Choice(["error", "mask"]), help="Letters of no amino acid; error.")
 @click.option("--exhaustive/--candidates", default=None, help="Align all pairs, or the likest 500 of each; "
               "by their number if not given.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["own", "mmseqs"]), help="What names the pairs to align; own.")
 @click.option("--seed", type=int, help="Deals groups to train and test; 0 if not given.")
 @click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id.")
 @options(READING, TELLING)
@@ -155,7 +162,7 @@ def split(data: tuple[str, ...], output: str | None, as_json: bool, quiet: bool,
         how = {name: value for name, value in asked.items() if value not in (None, ())}
         with _progress(quiet) as progress:
             made = split_file(source, output, progress=progress, **how)
-        click.echo(json.dumps(made.facts) if as_json else made.report)
+        click.echo(json.dumps(made.facts) if as_json else made.report())
         if output is not None and not as_json:
             click.echo(f"wrote    {output}")
 
@@ -191,7 +198,78 @@ def features(data: tuple[str, ...], output: str | None, quiet: bool, **asked: An
 
 @main.command()
 @click.argument("data", nargs=-1, required=True)
-@options(DESCENDING, COLUMNS, READING)
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="File to write (.safetensors, .csv or .parquet); else stdout.",
+)
+@options(SEQUENCES)
+@click.option(
+    "--unknown", type=click.Choice(["error", "mask", "expected"]), help="Letters of no amino acid; error."
+)
+@click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id.")
+@click.option("--quiet", is_flag=True, help="No notes.")
+@options(READING)
+def encode(data: tuple[str, ...], output: str | None, quiet: bool, **asked: Any) -> None:
+    """Sequences as numbers: indices and a mask as tensors, or columns of a table.
+
+    \b
+    leastwise encode proteins.fasta -o proteins.safetensors
+    leastwise encode variants.csv --sequence mutant --wild-type wt.fasta -o one_hot.parquet
+    leastwise encode proteins.fasta --encode-as kmers:2 | head
+    """
+    with _answering():
+        from leastwise.proteins import encode_file
+
+        source = data[0] if len(data) == 1 else list(data)
+        how = {name: value for name, value in asked.items() if value not in (None, ())}
+        for line in encode_file(source, output, **how):
+            if not quiet:
+                _note(line)
+
+
+@main.command()
+@click.argument("data", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", metavar="OUT", help="File to write (.csv or .parquet); stdout if not given."
+)
+@click.option("--model", metavar="MODEL", help="A protein language model: a folder, or a name on the hub.")
+@click.option(
+    "--embeddings", metavar="FILE", help="Embeddings made elsewhere (npy, h5, parquet, safetensors)."
+)
+@click.option("--id", "id", metavar="COL", help="The column that --embeddings are joined by; id.")
+@click.option("--sequence", metavar="COL", help="The column of protein sequences.")
+@click.option("--layer", type=int, help="Of the model; the last if not given.")
+@click.option("--window", type=int, help="Residues at once; what the model can take if not given.")
+@click.option("--cache", metavar="FOLDER", help="Keeps what was computed: a run that was stopped goes on.")
+@click.option("--device", help="cuda or cpu; what there is if not given.")
+@click.option("--unknown", type=click.Choice(["error", "mask"]), help="Letters of no amino acid; error.")
+@click.option("--labels", metavar="FILE", help="A table joined to a FASTA file by id.")
+@click.option("--quiet", is_flag=True, help="No progress and no notes.")
+@options(READING)
+def embed(data: tuple[str, ...], output: str | None, quiet: bool, **asked: Any) -> None:
+    """Numbers that a protein language model makes of each sequence, as columns e0, e1, ... of a table.
+
+    \b
+    leastwise embed proteins.fasta --model facebook/esm2_t12_35M_UR50D --cache cache -o embedded.parquet
+    leastwise embed proteins.fasta --embeddings made.h5 -o embedded.parquet
+    leastwise fit embedded.parquet --target tm --sequence sequence --encode-as none --drop id
+    """
+    with _answering():
+        from leastwise.embedding import embed_file
+
+        source = data[0] if len(data) == 1 else list(data)
+        how = {name: value for name, value in asked.items() if value not in (None, ())}
+        with _progress(quiet, "embedded", "sequences") as progress:
+            told = embed_file(source, output, progress=progress, **how)
+        for line in () if quiet else told:
+            _note(line)
+
+
+@main.command()
+@click.argument("data", nargs=-1, required=True)
+@options(DESCENDING, COLUMNS, SEQUENCES, READING)
 @click.option("--folds", type=int, help="Of which one is held out with --patience; 5 if not given.")
 @click.option("--seed", type=int, help="Shuffles mini-batches and deals folds; 0 if not given.")
 @click.option("--no-intercept", is_flag=True, help="Fit through the origin.")

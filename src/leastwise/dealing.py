@@ -9,20 +9,23 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.errors import MissingError, SequenceError, UsageError, plural
+from leastwise.errors import MissingError, UsageError, plural
 from leastwise.folds import ALONE, DEFAULT, SMALL_PARTS, FoldPlan
 from leastwise.look import Look, look
 from leastwise.options import Options
 from leastwise.recipe import Recipe, explain_missing
+from leastwise.related import Kindred, measured
 from leastwise.rows import Rows, Slab
-from leastwise.sequences import clean, cluster, relatives
+from leastwise.sequences.regimes import GROUPED, Regime, choose, deal
 
 MOST_FOLDS = 1_000
 FEW = 100  # rows up to which folds by hash would come out uneven, or empty
 
 
-def plan_of(rows: Rows, recipe: Recipe, options: Options, *, alone: bool) -> tuple[FoldPlan | None, str]:
-    """How rows are to be dealt to folds, or None and why there are no folds.
+def plan_of(
+    rows: Rows, recipe: Recipe, options: Options, *, alone: bool
+) -> tuple[FoldPlan | None, str, Kindred | None]:
+    """How rows are to be dealt to folds, or None and why there are none; and what is known of kin.
 
     `alone`: all rows are here, so that folds may be made of one size; parts that are to be added to
     others are dealt by hashes.
@@ -33,9 +36,9 @@ def plan_of(rows: Rows, recipe: Recipe, options: Options, *, alone: bool) -> tup
                 f"folds='{ALONE}' takes the rows once more, and moments hold none. Give it to fit, or a "
                 "number of folds."
             )
-        return None, ""
+        return None, "", None
     if isinstance(options.folds, str):
-        return _by_labels(rows, recipe, options.folds, alone), ""
+        return _by_labels(rows, recipe, options.folds, alone), "", None
     k = options.folds or DEFAULT
     if rows.n is not None and options.folds and k > max(rows.n, 2):
         raise UsageError(
@@ -44,38 +47,88 @@ def plan_of(rows: Rows, recipe: Recipe, options: Options, *, alone: bool) -> tup
     parts = k if options.repeats == 1 else k * SMALL_PARTS
     if parts > MOST_FOLDS:
         raise UsageError(f"{k} folds are too many: each holds moments. Ask for {MOST_FOLDS} at most.")
-    plan, reason = _dealt(rows, recipe, options, parts, alone)
+    kindred = None
+    if recipe.regime is not None and not (rows.rereadable and alone):
+        why = "are read once" if alone else "may be a part of them"
+        raise UsageError(
+            f"'{recipe.regime}' has to know all sequences before the pass, and these rows {why}. Fit "
+            "from a file, "
+            "or name a column with group= (--group)."
+        )
+    if recipe.sequence is not None and recipe.named_groups is None and rows.rereadable and alone:
+        plan, reason, kindred = _by_regime(rows, recipe, options, k, parts)
+    else:
+        plan, reason = _dealt(rows, recipe, options, parts, alone)
     if plan is not None and options.repeats > 1:
         plan = replace(plan, folds=min(k, plan.k), repeats=options.repeats)
-    return plan, reason
+    return plan, reason, kindred
 
 
 def _dealt(
     rows: Rows, recipe: Recipe, options: Options, parts: int, alone: bool
 ) -> tuple[FoldPlan | None, str]:
-    """Rows dealt to so many parts: by content, by group, or by kin."""
+    """Rows dealt to so many parts: by content, or by group."""
     if recipe.together is None:
         few = _few_hashes(rows, recipe, options) if alone and rows.rereadable else None
         if few is None:
             return FoldPlan(parts, options.seed), ""
         most = len(np.unique(few)) if options.repeats > 1 else parts
         return FoldPlan.of_few(few, min(parts, max(most, 2)), options.seed), ""
-    if not rows.rereadable or (recipe.named_groups is not None and not alone):
+    if not rows.rereadable or not alone:
         return FoldPlan(parts, options.seed, "group"), ""
     sizes = _sizes(rows, recipe)
-    labels = list(sizes) if recipe.named_groups is not None else _kin(list(sizes), rows, recipe)
-    groups = len(set(labels))
-    if groups < 2 and not options.folds:
-        what = (
-            "rows are of one group" if recipe.named_groups else "sequences are related: they make one group"
-        )
-        way = "another column" if recipe.named_groups else "a column (for variants: the position)"
-        return None, f"all {what}; name {way} with group= (--group)"
+    if len(sizes) < 2 and not options.folds:
+        return None, "all rows are of one group; name another column with group= (--group)"
+    parts = _as_many(parts, len(sizes), options)
+    return FoldPlan.of_groups(sizes, parts, options.seed), ""
+
+
+def _as_many(parts: int, groups: int, options: Options) -> int:
+    """How many parts groups are dealt to; what was asked for and cannot be is refused by who deals."""
     if not options.folds or (options.repeats > 1 and groups >= int(options.folds)):
-        parts = min(parts, groups)
-    elif options.repeats > 1:
-        parts = int(options.folds)  # too many, which is told of the number that was asked for
-    return FoldPlan.of_kin(sizes, labels, parts, options.seed), ""
+        return min(parts, groups)
+    return int(options.folds) if options.repeats > 1 else parts
+
+
+def _by_regime(
+    rows: Rows, recipe: Recipe, options: Options, k: int, parts: int
+) -> tuple[FoldPlan | None, str, Kindred]:
+    """Sequences dealt by the regime that was asked for, or that goes with them."""
+    with explaining(rows, recipe):
+        found = measured(rows, recipe)
+    regime = (Regime.of(recipe.regime) if recipe.regime else None) or choose(found.cells, k)
+    if options.repeats > 1 and regime.kind not in GROUPED:
+        raise UsageError(
+            f"repeats={options.repeats} deals folds anew, and '{regime}' can be dealt in one way only. "
+            "Leave "
+            "repeats out."
+        )
+    if options.folds and regime.kind in ("mutations", "target"):
+        raise UsageError(f"'{regime}' holds out once, and folds={options.folds} came. Leave it out.")
+    dealt = deal(found.cells, regime, parts, options.seed, options.progress)
+    kindred = Kindred(found, dealt)
+    if regime.kind == "position" and options.folds and dealt.groups < int(options.folds):
+        raise UsageError(
+            f"folds={options.folds} came, and {plural(dealt.groups, 'position')} vary. Each fold needs "
+            "one. Pass "
+            f"folds={dealt.groups} or fewer."
+        )
+    if regime.kind in GROUPED:
+        if dealt.groups < 2 and not options.folds:
+            why = (
+                "all sequences are related: they make one group; name a column (for variants: the position)"
+            )
+            return None, f"{why} with group= (--group)", kindred
+        least = k if options.folds else 2
+        free = dealt.parts - len(dealt.always)
+        if free < least:
+            raise UsageError(
+                f"{least} folds were asked for and there are {plural(dealt.groups, 'group')} that can "
+                "be held "
+                f"out. Every fold needs one of its own. Pass folds={max(free, 2)} or fewer (--folds)."
+            )
+    places = dict(zip(found.cells.texts, dealt.part.tolist(), strict=True))
+    return FoldPlan.of_parts(places, dealt, options.seed), "", kindred
 
 
 def _by_labels(rows: Rows, recipe: Recipe, way: str, alone: bool) -> FoldPlan:
@@ -139,23 +192,3 @@ def _sizes(rows: Rows, recipe: Recipe) -> dict[str, int]:
     with explaining(rows, recipe):
         found = rows.reduce(step, Look.__add__, Look(), columns=kinds)
     return dict(found.columns[name].texts) if name in found.columns else {}
-
-
-def _kin(texts: list[str], rows: Rows, recipe: Recipe) -> list[str]:
-    """The group of relatives that each sequence is in."""
-    policy = "error" if recipe.unknown == "error" else "mask"
-    kept = clean(texts, unknown="drop").kept if recipe.unknown == "drop" else np.arange(len(texts))
-    try:
-        some = [texts[i] for i in kept]
-        if recipe.identity is None:
-            labels = relatives(some, unknown=policy).tolist()
-        else:
-            labels = cluster(some, recipe.identity, unknown=policy).tolist()
-    except SequenceError:  # told with its row of the source, where it can be found
-        rows.reduce(lambda slab: len(recipe.matrix(slab)[1]), max, 0, columns=recipe.reads)
-        raise
-    group = dict(zip(kept.tolist(), labels, strict=True))
-    name: dict[int, str] = {}  # of its first sequence in the alphabet: the order of rows has no part in it
-    for i, label in group.items():
-        name[label] = min(name.get(label, texts[i]), texts[i])
-    return [f"kin {name[group[i]]}" if i in group else f"alone {texts[i]}" for i in range(len(texts))]

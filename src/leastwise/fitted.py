@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from leastwise import arrow
 from leastwise.alone import validate_alone
+from leastwise.beside import Beside
 from leastwise.choice import Choice, choose
+from leastwise.conformal import MOST_FOLDS, Conformal, Coverage, Model, coverage, inner_parts, predicted
 from leastwise.diagnostics import diagnose
 from leastwise.errors import ColumnError, DataError, MissingError, UsageError, did_you_mean, listed, plural
 from leastwise.folds import ALONE, Dealing, enough, merged, splits_of
@@ -36,35 +38,16 @@ from leastwise.moments import Moments
 from leastwise.numerics import Array
 from leastwise.options import Options, default_errors
 from leastwise.recipe import Recipe
+from leastwise.related import Kindred
 from leastwise.report import facts as report_facts
 from leastwise.report import text
 from leastwise.robust import Pass, clustered, robust, whitened
 from leastwise.rows import Rows, Slab, open_rows
+from leastwise.rows.block import Left, Tally
 from leastwise.rows.memory import ArrayRows, real_matrix
 from leastwise.solve import Solution
 from leastwise.solve.paths import Path
-from leastwise.terms import Left
-from leastwise.validation import NoValidation, Validation, by_least_squares, held_out_scores, validate
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Every row accounted for: read = used + dropped, always."""
-
-    read: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
-    log_weight: float | None = 0.0  # sum of the logarithms of the weights; None where it is not known
-
-    @property
-    def used(self) -> int:
-        return self.read - sum(self.dropped.values())
-
-    def __add__(self, other: Tally) -> Tally:
-        reasons = dict.fromkeys([*self.dropped, *other.dropped])
-        counts = {r: self.dropped.get(r, 0) + other.dropped.get(r, 0) for r in reasons}
-        logs = [self.log_weight, other.log_weight]
-        known = None if None in logs else sum(log or 0.0 for log in logs)
-        return Tally(self.read + other.read, counts, known)
+from leastwise.validation import NoValidation, Validation, by_least_squares, held_out, validate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,6 +72,8 @@ class Fit:
     unscored: str = ""  # why no folds were made
     rows: Rows | None = field(default=None, repr=False)  # None once loaded from a file
     choice: Choice | None = field(default=None, repr=False)  # of the penalty, where it was to be chosen
+    kindred: Kindred | None = field(default=None, repr=False)  # sequences, where folds were made by them
+    dealt_anew: Callable[[], Moments] | None = field(default=None, repr=False)  # each sequence by itself
 
     # ---- coefficients ----
 
@@ -124,8 +109,75 @@ class Fit:
             return NoValidation(reason)
         again = None
         if self.rows is not None and self.rows.rereadable:
-            again = partial(held_out_scores, self.rows, self.recipe)
+            again = partial(held_out, self.rows, self.recipe)
         return validate(self.moments, self._anew, self.solution, again=again)
+
+    @cached_property
+    def random(self) -> Validation | NoValidation:
+        """The same with each sequence dealt by itself: what a random split would have said."""
+        if self.kindred is None or self.dealt_anew is None or self.kindred.dealt.regime.kind == "sequence":
+            return NoValidation("rows were not dealt by kinship")
+        moments = self.dealt_anew()
+        if reason := enough(moments, self.solution.needs):
+            return NoValidation(reason)
+        again = None if self.rows is None else partial(held_out, self.rows, self.recipe)
+        return validate(moments, self._anew, self.solution, again=again)
+
+    @cached_property
+    def beside(self) -> Beside | None:
+        """What stands beside the score of sequences: see beside.py. None where there is nothing to say."""
+        scores = self.validation
+        if self.kindred is None or not isinstance(scores, Validation) or scores.again is None:
+            return None
+        return Beside.of(self.kindred, scores, self.random)
+
+    @cached_property
+    def conformal(self) -> Conformal | NoValidation:
+        """Errors of held-out rows, for intervals of groups that were not seen; or why there are none."""
+        scores = self.validation
+        if not isinstance(scores, Validation):
+            return scores
+        if scores.plan.by == ALONE or scores.again is None:
+            return NoValidation("the rows cannot be predicted once more, fold by fold")
+        held = scores.rows
+        splits = scores.plan.splits[: len(scores.plan.splits) // scores.plan.repeats]
+        folds = [np.isin(held.part, split.held) for split in splits]
+        return Conformal.of([held.Y[here] - held.guess[here, 0] for here in folds])
+
+    def coverage(self, level: float = 0.9) -> Coverage | NoValidation:
+        """How often intervals of this level hold on folds that took no part in making them.
+
+        Every two folds are left out once: up to 10 folds. A pass, and a solve for each pair.
+        """
+        scores = self.validation
+        if not isinstance(scores, Validation):
+            return scores
+        if self.rows is None or self.moments is None or scores.again is None or scores.plan.by == ALONE:
+            return NoValidation("the rows cannot be read again")
+        plan = scores.plan
+        inner = {f: inner_parts(scores, f) for f in range(len(plan.splits))}
+        if plan.repeats > 1 or len(inner) > MOST_FOLDS or min(map(len, inner.values())) < 2:
+            return NoValidation(f"that takes 3 to {MOST_FOLDS} folds, dealt once")
+        pairs = {(f, k): self._without(f, out) for f, parts in inner.items() for k, out in enumerate(parts)}
+        return coverage(self.rows, self.recipe, scores, pairs, level)
+
+    def _without(self, f: int, out: tuple[int, ...]) -> Model:
+        """The model of fold f's training rows less some parts, with the penalty that fold f chose."""
+        scores = self.validation
+        assert isinstance(scores, Validation)
+        assert self.moments is not None
+        train = tuple(part for part in scores.plan.splits[f].train if part not in out)
+        known = merged(self.moments, train)
+        gaps, known = known.gaps, known.imputed()
+        model = self.options.model(self.recipe)
+        if model is None:
+            made = by_least_squares(self.solution, self.options.rank)(known)
+        elif self.options.penalty.rule:
+            made = model.solve(known, float(scores.alpha[f]), digits=False)
+        else:
+            made = model.solve(known, digits=False)
+        fills = gaps + self.moments.shift[list(self.moments.filled)]
+        return Model(made.coef, made.intercept, fills)
 
     def _left_alone(self) -> Validation | NoValidation:
         """Every row predicted by all the others."""
@@ -154,7 +206,7 @@ class Fit:
         """Why no fold can choose its penalty by folds of its own; "" where they can."""
         if not self.options.penalty.rule or self.moments is None:
             return ""
-        least = min(len(split.others) for split in splits_of(self.moments))
+        least = min(max(len(split.others), len(split.always)) for split in splits_of(self.moments))
         if least > 1:
             return ""
         return "the penalty is chosen anew in every fold, by the other folds, which takes three at least"
@@ -276,20 +328,21 @@ class Fit:
 
     # ---- predicting ----
 
-    def predict(self, source: Any, *, interval: float | None = None, of: str = "row", **how: Any) -> Any:
+    def predict(
+        self, source: Any, *, interval: float | None = None, of: str | None = None, **how: Any
+    ) -> Any:
         """Predictions (n,), or (n, k) for k targets or a y of (n, 1), for the rows of anything.
 
-        With `interval`, say 0.95, an `Interval` of (prediction, low, high): limits within which a new
-        row of weight 1 falls that often (`of="row"`), or the mean of all such rows (`of="mean"`), by
-        the classical standard errors: `x b ± t s sqrt(1 + h)`, `x b ± t s sqrt(h)`.
+        With `interval`, say 0.95, an `Interval` of (prediction, low, high), `of` a "row": limits within
+        which a new row of weight 1 falls that often, or of the "mean" of all such rows, by the classical
+        standard errors: `x b ± t s sqrt(1 + h)`, `x b ± t s sqrt(h)`; or of a row of a group that was
+        "unseen", by the errors of held-out folds (conformal.py), as for sequences and penalties unasked.
         NaN for a row that cannot be predicted under missing="drop". Raises MissingError under
         missing="error", ColumnError for unknown columns or levels.
         """
-        if of not in ("row", "mean"):
-            raise UsageError(f"of={of!r} is not known. It is 'row' or 'mean'.")
-        if of == "mean" and interval is None:
+        if of is not None and interval is None:
             raise UsageError(
-                "of='mean' says which interval is meant, and none was asked for. Add interval=0.95."
+                f"of={of!r} says which interval is meant, and none was asked for. Add interval=0.95."
             )
         if isinstance(source, list) and source and isinstance(source[0], (list, tuple)):
             source = real_matrix([[np.nan if v is None else v for v in row] for row in source], "X")
@@ -299,13 +352,46 @@ class Fit:
         if interval is None:
             parts = [(self.predict_slab(slab),) for slab in slabs]
         else:
-            reach = self.reach(interval)
-            parts = [self.interval_slab(slab, reach, of) for slab in slabs]
+            limits = self.limits(interval, of)
+            parts = [limits(slab) for slab in slabs]
         wide = 1 if interval is None else 3
         found = [np.concatenate([part[i] for part in parts] or [np.empty((0, k))]) for i in range(wide)]
         values = [f[:, 0] if k == 1 and not self.stacked else f for f in found]
         values = [tensor(v) if rows.native == "torch" else v for v in values]
         return values[0] if interval is None else Interval(*values)
+
+    @property
+    def interval_of(self) -> str:
+        """What intervals are of, unasked."""
+        return "unseen" if self.solution.penalised or self.recipe.sequence else "row"
+
+    def limits(self, level: float, of: str | None = None) -> Callable[[Slab], tuple[Array, Array, Array]]:
+        """What gives, of a slab, predictions (n, k) and their lower and upper limits: see `predict`."""
+        of = of or self.interval_of
+        if of not in ("row", "mean", "unseen"):
+            raise UsageError(f"of={of!r} is not known. It is 'row', 'mean' or 'unseen'.")
+        if of == "unseen":
+            found = self.conformal
+            if not isinstance(found, Conformal):
+                raise UsageError(
+                    f"There are no intervals of what was not seen: {found.reason}. Fit with folds, from "
+                    "rows that can be read again."
+                )
+            return partial(self._unseen_slab, found, level)
+        reach = self.reach(level)
+        return lambda slab: self.interval_slab(slab, reach, of)
+
+    def _unseen_slab(self, found: Conformal, level: float, slab: Slab) -> tuple[Array, Array, Array]:
+        scores = self.validation
+        assert isinstance(scores, Validation)
+        guess = self.predict_slab(slab)
+        one = zip(scores.coef, scores.intercept, scores.fills, strict=True)
+        folds = len(scores.plan.splits) // scores.plan.repeats
+        models = [Model(*each) for each in list(one)[:folds]]
+        X, _ = self.recipe.columns(slab)
+        low, high = found.limits(predicted(X, self.recipe.filled, models), level)
+        lost = np.isnan(guess)
+        return guess, np.where(lost, np.nan, low), np.where(lost, np.nan, high)
 
     def reach(self, level: float) -> Array:
         """`t s` (k,): what an interval of this level reaches, times the root of 1 + h or h."""
@@ -331,7 +417,9 @@ class Fit:
 
     def predict_slab(self, slab: Slab) -> Array:
         """Predictions (n, k) of one slab."""
-        X, left = self.recipe.matrix(slab)
+        X, left = self.recipe.columns(slab)
+        if not isinstance(X, np.ndarray):  # as it is stored
+            return self._predict_stored(X, left, slab)
         X = np.asarray(X, np.float64)
         gaps = np.isnan(X)
         if self.recipe.missing != "drop":
@@ -347,9 +435,21 @@ class Fit:
             found[rows] = np.nan
         return np.asarray(found)
 
-    def _refuse_gaps(self, left: Left, gaps: NDArray[np.bool_], slab: Slab) -> None:
+    def _predict_stored(self, X: Any, left: Left, slab: Slab) -> Array:
+        """The same of a CSR array; NaN where a row has nothing to be predicted from."""
+        if self.recipe.missing != "drop":
+            self._refuse_gaps(left, None, slab)
+        found = np.asarray(X @ self.solution.coef.T + self.solution.intercept)
+        odd = ~np.isfinite(found).all(axis=1)
+        if odd.any() and self.recipe.missing != "drop":
+            raise self._unpredictable({", ".join(self.recipe.reads): odd}, slab)
+        for rows in left.values():
+            found[rows] = np.nan
+        return found
+
+    def _refuse_gaps(self, left: Left, gaps: NDArray[np.bool_] | None, slab: Slab) -> None:
         bad: dict[str, Any] = {column: rows for (column, _), rows in left.items()}
-        if not len(self.fills):
+        if gaps is not None and not len(self.fills):
             bad |= {name: rows for name, rows in zip(self.names, gaps.T, strict=True) if rows.any()}
         if bad:
             raise self._unpredictable(bad, slab)

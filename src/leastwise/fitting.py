@@ -9,6 +9,7 @@ called fit.py: importing a module of that name would put it in the place of the 
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from leastwise.alone import check_alone, choose_alone
 from leastwise.choice import Choice, choose
 from leastwise.dealing import explaining, plan_of
 from leastwise.digits import Grid
+from leastwise.encodings import Encoding
 from leastwise.errors import (
     DataError,
     MissingError,
@@ -27,17 +29,20 @@ from leastwise.errors import (
     plural,
 )
 from leastwise.fitted import Fit, Tally
-from leastwise.folds import ALONE, FoldPlan, dealings, enough
+from leastwise.folds import ALONE, DEFAULT, FoldPlan, dealings, enough
 from leastwise.look import Look
 from leastwise.moments import FIRST, Moments, first_shift, settled_shift
 from leastwise.numerics import Array
 from leastwise.options import Options
 from leastwise.parts import Grids, Numbers
 from leastwise.recipe import Recipe, explain_missing
+from leastwise.related import Kindred
 from leastwise.rows import Rows, Slab, open_rows
 from leastwise.rows.block import Block
 from leastwise.sequences import clean
+from leastwise.sequences.regimes import Regime, deal
 from leastwise.solve import Solution, doubtful, least_squares
+from leastwise.sparse import stored_moments
 from leastwise.terms import Number, Poly
 
 SMALL, SMALL_COLUMNS = 250_000, 40  # numbers, and columns, up to which "auto" is exact at once
@@ -79,9 +84,10 @@ def fit(
         return _fit_moments(source, target, recipe, options or Options(), common)
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
     checks.standard_errors(rows, asked, chosen)
+    checks.regime(asked, chosen)
     if chosen.folds == ALONE:
         check_alone(rows, asked, chosen)
-    plan, unscored = plan_of(rows, asked, chosen, alone=True)
+    plan, unscored, kindred = plan_of(rows, asked, chosen, alone=True)
     long = _long_integers(rows, asked) if chosen.precision == "auto" else ""
     small = chosen.precision == "auto" and _is_small(rows, asked)
     exact = chosen.precision == "exact" or small or bool(long)
@@ -101,11 +107,20 @@ def fit(
     checks.tiny(moments, solution)
     checks.folds(moments, solution, chosen)
     fills = moments.fills if asked.missing == "mean" else np.empty(0)
-    notes = (*rows.notes, *asked.notes, *_changes(rows, asked), *told, *_of_penalty(choice, chosen))
+    notes = (
+        *rows.notes,
+        *asked.notes,
+        *_changes(rows, asked),
+        *_of_kindred(kindred, asked),
+        *told,
+        *_of_penalty(choice, chosen),
+    )
     columns = tuple(name for name in rows.names if name not in rows.targets)
+    anew = None if kindred is None else partial(_by_sequence, rows, asked, chosen, kindred, moments.exact)
     return Fit(
         asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes,
         columns=columns, stacked=rows.stacked, unscored=unscored, rows=rows, choice=choice,
+        kindred=kindred, dealt_anew=anew,
     )  # fmt: skip
 
 
@@ -127,7 +142,7 @@ def condense(
     if late:
         raise UsageError(f"{listed(late)} {'is' if len(late) == 1 else 'are'} for fit, not for moments.")
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
-    plan, _ = plan_of(rows, asked, chosen, alone=False)
+    plan, _, _ = plan_of(rows, asked, chosen, alone=False)
     return _condense(rows, asked, chosen, plan, exact=chosen.precision == "exact")[0]
 
 
@@ -193,7 +208,7 @@ def _answered(
             f"alpha='{options.penalty.rule}' is chosen by held-out folds, and {reason}. Ask for other "
             "folds (folds=, --folds), or give a number."
         )
-    choice = choose(dealings(moments), model)
+    choice = choose([dealing.for_choice for dealing in dealings(moments)], model)
     return model.solve(moments, choice.alpha), choice
 
 
@@ -273,11 +288,13 @@ def _condense(
             raise explain_missing(Look.at(slab, recipe.reads_all), recipe) or error from None
 
     def condensed(slab: Slab) -> tuple[Moments, Tally]:
-        block = recipe.block(slab, low=exact)
+        block = recipe.block(slab, low=exact, stored=not exact)
         fold = None if plan is None else plan.deal(block)
         if grids is not None:
             numbers = _numbers(block, recipe)
             moments = Moments.of_numbers(*names, numbers, grids, fold=fold, plan=plan)
+        elif recipe.stored:
+            moments = stored_moments(*names, block, shift, fold=fold, plan=plan)
         else:
             moments = Moments.of_rows(
                 *names, block.X, block.Y, block.w, shift, filled=recipe.filled, fold=fold, plan=plan
@@ -324,11 +341,13 @@ def _first_shift(rows: Rows, recipe: Recipe) -> Array:
     """What the moments are taken about: means of the first rows that can be used."""
 
     def shift(slab: Slab) -> Array:
-        X, _ = recipe.matrix(slab)
+        X = np.empty((slab.n, 0)) if recipe.stored else recipe.matrix(slab)[0]
         w = slab.matrix((recipe.weight,))[:, 0] if recipe.weight else None
         return first_shift(X, slab.matrix(recipe.target), w)
 
     found = settled_shift(shift(slab) for slab in rows.ahead(recipe.reads_all) if slab.n)
+    if recipe.stored and len(found):  # features about zero, where most of them are
+        return np.append(np.zeros(len(recipe.names)), found)
     return found if len(found) else np.zeros(len(recipe.names) + len(recipe.target))
 
 
@@ -344,11 +363,35 @@ def _changes(rows: Rows, recipe: Recipe) -> list[str]:
         none,
         columns={name: "text"},
     )
+    term = next((term for term in recipe.terms if isinstance(term, Encoding)), None)
+    named = term is not None and term.named
+    changes = (
+        term.variants(texts).changes if term and named else clean(texts, unknown=recipe.unknown).changes
+    )
     return [
         f"'{name}': {change.what}{f' {change.letter!r}' if change.letter else ''}, "
         f"{plural(change.residues, 'character')} in {plural(change.sequences, 'sequence')}"
-        for change in clean(texts, unknown=recipe.unknown).changes
+        for change in changes
     ]
+
+
+def _by_sequence(rows: Rows, recipe: Recipe, options: Options, kindred: Kindred, exact: bool) -> Moments:
+    """The moments of the same rows, each sequence dealt by itself."""
+    cells, k = kindred.measured.cells, kindred.dealt.parts - len(kindred.dealt.never + kindred.dealt.always)
+    dealt = deal(cells, Regime("sequence", "each"), k if k > 1 else DEFAULT, options.seed)
+    places = dict(zip(cells.texts, dealt.part.tolist(), strict=True))
+    plan = FoldPlan.of_parts(places, dealt, options.seed)
+    quiet = replace(options, progress=None)
+    return _condense(rows, recipe, quiet, plan, exact=exact)[0]
+
+
+def _of_kindred(kindred: Kindred | None, recipe: Recipe) -> tuple[str, ...]:
+    """What is to be told of how sequences were dealt."""
+    if kindred is None:
+        return ()
+    unasked = recipe.regime is None and kindred.dealt.regime.kind == "sequence"
+    flatters = "sequences are dealt at random, for they are of one family and hardly vary: that flatters"
+    return (*kindred.dealt.notes, *([flatters] if unasked else []))
 
 
 # ---- from moments ----

@@ -10,7 +10,6 @@ held-out moments alone, without a second pass.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
@@ -25,6 +24,7 @@ from leastwise.errors import MomentsError, UsageError, plural
 from leastwise.moments import Moments
 from leastwise.numerics import content_hash
 from leastwise.rows.block import Block
+from leastwise.sequences.regimes import Dealt
 
 DEFAULT = 5
 INNER = 10  # folds at most by which a fold chooses its penalty: with K it would be K^2 paths
@@ -66,16 +66,21 @@ class FoldPlan:
     folds: int = 0  # 0: each part is a fold of its own
     repeats: int = 1
     always: tuple[int, ...] = ()  # parts that are never held out
+    never: tuple[int, ...] = ()  # parts that take part in no score: neither held out nor trained on
+    told: str = ""  # what groups are, where they were made
+    regime: str = ""  # and by which rule
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "always", tuple(self.always))
+        object.__setattr__(self, "never", tuple(self.never))
 
     @property
     def splits(self) -> list[Split]:
         """What is held out, one after the other: every fold of every dealing."""
         found: list[Split] = []
         for again in range(self.repeats):
-            parts = np.array([part for part in range(self.k) if part not in self.always])
+            out = (*self.always, *self.never)
+            parts = np.array([part for part in range(self.k) if part not in out])
             if self.folds:
                 parts = np.random.default_rng([self.seed, again]).permutation(parts)
             dealt = np.array_split(parts, self.folds or len(parts))
@@ -129,14 +134,12 @@ class FoldPlan:
         return cls(k, seed, "content", 0, _digest(places), places)
 
     @classmethod
-    def of_kin(cls, rows: Mapping[str, int], labels: list[str], k: int, seed: int) -> FoldPlan:
-        """Texts (with how many rows each has) dealt by the group that `labels` gives each of them."""
-        sizes: Counter[str] = Counter()
-        for label, count in zip(labels, rows.values(), strict=True):
-            sizes[label] += count
-        dealt = cls.of_groups(sizes, k, seed).places
-        places = {text: dealt[label] for text, label in zip(rows, labels, strict=True)}
-        return cls(k, seed, "group", len(sizes), _digest(places), places)
+    def of_parts(cls, places: Mapping[str, int], dealt: Dealt, seed: int) -> FoldPlan:
+        """Texts dealt by what they are: see sequences/regimes.py."""
+        return cls(
+            dealt.parts, seed, "group", dealt.groups, _digest(places), places, always=dealt.always,
+            never=dealt.never, told=dealt.told, regime=str(dealt.regime),
+        )  # fmt: skip
 
     def deal(self, block: Block) -> NDArray[np.int64]:
         """The fold (n,) of each row of a block."""
@@ -180,6 +183,9 @@ class FoldPlan:
             "folds": self.folds,
             "repeats": self.repeats,
             "always": list(self.always),
+            "never": list(self.never),
+            "told": self.told,
+            "regime": self.regime,
         }
 
 
@@ -196,10 +202,19 @@ def splits_of(moments: Moments) -> list[Split]:
 
 @dataclass(frozen=True, eq=False)
 class Dealing:
-    """Rows dealt to folds once: the moments of each fold, and of what is never held out (None: nothing)."""
+    """Rows dealt to folds once: the moments of each fold, and of what is never held out (None: nothing).
+
+    `inner`: the same in parts, among which a penalty is chosen where there are no other folds.
+    """
 
     folds: tuple[Moments, ...]
     always: Moments | None = None
+    inner: tuple[Moments, ...] = ()
+
+    @property
+    def for_choice(self) -> Dealing:
+        """The same, or, of one fold, the parts beside it that are only trained on, where there are some."""
+        return self if len(self.folds) > 1 or len(self.inner) < 2 else Dealing((*self.folds, *self.inner))
 
     @cached_property
     def training(self) -> list[Moments]:
@@ -224,11 +239,14 @@ class Dealing:
             return self
         centre = self.whole.centre
         always = None if self.always is None else self.always.rounded(centre)
-        return Dealing(tuple(fold.rounded(centre) for fold in self.folds), always)
+        folds, inner = (tuple(f.rounded(centre) for f in some) for some in (self.folds, self.inner))
+        return Dealing(folds, always, inner)
 
     def without(self, i: int) -> Dealing:
         """The rows that fold i is not scored on, in INNER folds at most: by them it chooses a penalty."""
         others = [fold for j, fold in enumerate(self.folds) if j != i]
+        if len(others) < 2:
+            return Dealing((*others, *self.inner))
         some = np.array_split(np.arange(len(others)), min(len(others), INNER))
         return Dealing(tuple(reduce(_with, [others[j] for j in at]) for at in some), self.always)
 
@@ -247,7 +265,8 @@ def dealings(moments: Moments) -> list[Dealing]:
         some = splits[first : first + each]
         always = some[0].always
         folds = tuple(merged(moments, split.held) for split in some)
-        found.append(Dealing(folds, merged(moments, always) if always else None))
+        inner = tuple(merged(moments, (part,)) for part in always)
+        found.append(Dealing(folds, merged(moments, always) if always else None, inner))
     return found
 
 
@@ -260,7 +279,7 @@ def enough(moments: Moments, needed: int) -> str:
     if (held == 0).any():
         empty = int((held == 0).sum())
         return f"{empty} of {len(held)} folds got no row: too few distinct rows or groups"
-    smallest = int((counts.sum() - held).min())
+    smallest = min(int(counts[list(split.train)].sum()) for split in splits)
     if smallest <= needed:
         return (
             f"a training part of {plural(smallest, 'row')} cannot carry "

@@ -6,8 +6,10 @@ stands. A triple (step, merge, empty) like any other: `Look.at`, `+`, `Look()`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -109,3 +111,45 @@ def _count(rows: NDArray[np.bool_], before: int) -> tuple[int, int]:
 
 
 _seen_as = {"text": _texts, "number": _numbers, "boolean": _numbers, "date": _dates}
+
+
+def first_rows(rows: Rows, name: str) -> dict[str, int]:
+    """The distinct texts of a column, each with the row (from 0) in which it comes first."""
+
+    def step(slab: Slab) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for row, text in enumerate(slab.texts(name).to_pylist(), slab.first):
+            if text is not None:
+                found.setdefault(text, row)
+        return found
+
+    none: dict[str, int] = {}
+    return rows.reduce(step, lambda a, b: b | a, none, columns={name: "text"})
+
+
+def like_number(text: str) -> bool:
+    """Whether a text is a number but for marks: 1,100 or 1.100,5 or $ 10 or 10 %."""
+    try:
+        float(text.translate(_MARKS))
+    except ValueError:
+        return False
+    return True
+
+
+_MARKS = str.maketrans("", "", ",$€£%' \u00a0")
+
+
+def like_date(text: str) -> bool:
+    """Whether a text is a date as ISO 8601 writes it."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def like_proteins(texts: Iterable[str]) -> bool:
+    """Whether texts look like amino acid sequences: long, of its letters alone."""
+    some = list(islice(texts, 20))
+    letters = set("ACDEFGHIKLMNPQRSTVWYXUBZ*")
+    return bool(some) and all(len(text) >= 10 and set(text.upper()) <= letters for text in some)

@@ -153,7 +153,7 @@ class Moments:
         plan: Any = None,
     ) -> Moments:
         """Exact moments of one slab of rows, dealt to folds by `fold` (n,), on the grids given."""
-        parts = [exact_part(numbers, grids, rows) for rows in _dealt(fold, plan)]
+        parts = [exact_part(numbers, grids, rows) for rows in dealt(fold, plan)]
         q = len(names) + len(numbers.filled) + len(targets)
         return cls(names, targets, np.zeros(q), tuple(parts), numbers.filled, plan)
 
@@ -175,7 +175,7 @@ class Moments:
         p = len(names)
         full = np.concatenate([shift[:p], np.zeros(len(filled)), shift[p:]])
         thin = len(X) <= len(full)
-        parts = [part_of(X, Y, w, shift, filled, rows, thin) for rows in _dealt(fold, plan)]
+        parts = [part_of(X, Y, w, shift, filled, rows, thin) for rows in dealt(fold, plan)]
         return cls(names, targets, full, tuple(parts), filled, plan)
 
     # ---- adding and taking away ----
@@ -453,7 +453,7 @@ def checked_precision(precision: str, known: tuple[str, ...]) -> str:
     return precision
 
 
-def _dealt(fold: NDArray[np.integer[Any]] | None, plan: Any) -> list[Any]:
+def dealt(fold: NDArray[np.integer[Any]] | None, plan: Any) -> list[Any]:
     """The rows of each fold: all of them, or places."""
     if fold is None or plan is None:
         return [slice(None)]

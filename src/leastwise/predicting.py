@@ -33,6 +33,7 @@ def predict_file(
     *,
     as_json: bool = False,
     interval: float | None = None,
+    of: str | None = None,
     **how: Any,
 ) -> list[str]:
     """Write the rows of `source` with their predictions; gives what should be told of it.
@@ -47,17 +48,17 @@ def predict_file(
         check_output(output)
     rows = open_rows(source, **how)
     fit.matching(rows)
-    reach = None if interval is None else fit.reach(interval)
-    added = _added(fit, rows, reach is not None)
+    limits = None if interval is None else fit.limits(interval, of)
+    added = _added(fit, rows, limits is not None)
     count = missing = 0
     with sink(None if output is None else Path(output), [*rows.names, *added], as_json) as write:
-        for batch in _predicted(fit, rows, added, reach):
+        for batch in _predicted(fit, rows, added, limits):
             write(batch)
             count += batch.num_rows
             missing += batch.column(added[0]).null_count
     told = [*rows.notes, f"{plural(count, 'row')} predicted"]
     kind = getattr(fit.inference, "kind", "classical")
-    if reach is not None and kind != "classical":
+    if limits is not None and (of or fit.interval_of) != "unseen" and kind != "classical":
         told.append(f"low and high are by classical standard errors; the model's own are {kind}")
     if missing:
         told.append(f"{plural(missing, 'row')} of them could not be: a cell is missing")
@@ -85,13 +86,15 @@ def _added(fit: Fit, rows: Rows, limits: bool) -> list[str]:
     return names
 
 
-def _predicted(fit: Fit, rows: Rows, added: list[str], reach: Array | None) -> Iterator[pa.RecordBatch]:
+def _predicted(
+    fit: Fit, rows: Rows, added: list[str], limits: Callable[[Slab], tuple[Array, ...]] | None
+) -> Iterator[pa.RecordBatch]:
     """The slabs as they came, with predictions; a text file's columns all stay text."""
     reads = fit.recipe.reads
     for slab in rows.cells() if rows.is_text else rows.slabs({**rows.kinds, **reads}):
         table = slab.table()
         typed = _typed(slab, rows, reads) if rows.is_text else slab
-        found = fit.predict_slab(typed) if reach is None else np.hstack(fit.interval_slab(typed, reach))
+        found = fit.predict_slab(typed) if limits is None else np.hstack(limits(typed))
         columns = [arrow.numbers(values, np.isnan(values)) for values in found.T]
         yield pa.RecordBatch.from_arrays([*table.columns, *columns], names=[*table.schema.names, *added])
 

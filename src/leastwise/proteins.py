@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import numpy as np
 import pyarrow as pa
 
 from leastwise import arrow
+from leastwise.disk import whole_file
+from leastwise.encodings import Encoding, Sequence, letters_of, settled
 from leastwise.errors import ColumnError, MissingError, UsageError, did_you_mean, plural
+from leastwise.look import first_rows
 from leastwise.predicting import check_output, sink
 from leastwise.rows import Rows
-from leastwise.rows.block import Kind, Progress
+from leastwise.rows.block import Kind, Progress, Slab
 from leastwise.rows.open import open_rows
-from leastwise.sequences import Split, split
-from leastwise.terms import Sequence
+from leastwise.sequences import Split, encode, split
+from leastwise.sequences.encode import UNKNOWN
+from leastwise.sequences.scales import ALPHABET
 
 ADDED = ("set", "group", "nearest_identity")
 
@@ -30,6 +35,7 @@ def split_file(
     identity: float = 0.3,
     test: float = 0.2,
     unknown: str = "error",
+    engine: str = "own",
     exhaustive: bool | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -46,11 +52,11 @@ def split_file(
     """
     if output is not None:
         check_output(output)
-    _refuse_itself(source, output)
+    refuse_itself(source, output)
     rows = open_rows(source, **how)
-    column = _column(rows, sequence)
+    column = column_of(rows, sequence)
     if output is not None:
-        _refuse_twice(rows, ADDED)
+        refuse_twice(rows, ADDED)
     kinds: dict[str, Kind] = {column: "text"}
     kinds |= {target: "number"} if target else {}
     if target is not None and target not in rows.names:
@@ -69,7 +75,8 @@ def split_file(
             "and test is to get its share of all. Leave those rows out, or split without a target."
         )
     made = split(
-        texts, identity, test, y=y, exhaustive=exhaustive, unknown=unknown, seed=seed, progress=progress,
+        texts, identity, test, y=y, engine=engine, exhaustive=exhaustive, unknown=unknown, seed=seed,
+        progress=progress,
     )  # fmt: skip
     if output is not None:
         _write(rows, made, Path(output))
@@ -88,25 +95,106 @@ def features_file(
         check_output(output)
     if unknown == "drop":
         raise UsageError("unknown='drop' would leave rows out. Give 'error', 'mask' or 'expected'.")
-    _refuse_itself(source, output)
+    refuse_itself(source, output)
     rows = open_rows(source, **how)
-    term = Sequence(_column(rows, sequence), unknown)
-    added = list(term.names)
-    _refuse_twice(rows, added)
-    count = 0
+    term = Sequence(column_of(rows, sequence), unknown)
+    count = _columns(rows, (term,), output)
+    return [*rows.notes, f"{plural(len(term.names), 'feature')} of {plural(count, 'sequence')}"]
+
+
+def encode_file(
+    source: Any,
+    output: str | None,
+    *,
+    sequence: str | None = None,
+    encode_as: str | None = None,
+    wild_type: str | None = None,
+    offset: int | None = None,
+    unknown: str = "error",
+    **how: Any,
+) -> list[str]:
+    """Write sequences as numbers; gives what is to be told.
+
+    To a .safetensors file: `indices` (n, L) and `mask` (n, L) of `sequences.encode`, or, with `encode_as`
+    (encodings.py), `X` (n, p), with the names of its columns among the metadata. To .csv or .parquet (or
+    stdout, as CSV) the rows of `source` with the columns of `encode_as`, composition if left out.
+
+    Raises what `sequences.encode` does, UsageError for unknown="drop", which would leave rows out.
+    """
+    if unknown == "drop":
+        raise UsageError("unknown='drop' would leave rows out. Give 'error', 'mask' or 'expected'.")
+    refuse_itself(source, output)
+    rows = open_rows(source, **how)
+    column = column_of(rows, sequence)
+    tensors = output is not None and Path(output).suffix == ".safetensors"
+    if output is not None and not tensors:
+        check_output(output)
+    if tensors and encode_as is None and wild_type is None:
+        return [*rows.notes, _indices(_texts(rows, column), unknown, Path(str(output)))]
+    wanted = encode_as or ("composition" if wild_type is None else "one-hot")
+    terms, notes = settled(
+        column, unknown, wanted, "error", letters_of(wild_type), offset,
+        lambda: first_rows(rows, column),
+    )  # fmt: skip
+    names = [name for term in terms for name in term.names]
+    write = _matrix if tensors else _columns
+    count = write(rows, terms, output)
+    return [*rows.notes, *notes, f"{plural(len(names), 'column')} of {plural(count, 'sequence')}"]
+
+
+def _texts(rows: Rows, column: str) -> list[Any]:
+    return [text for slab in rows.slabs({column: "text"}) for text in slab.texts(column).to_pylist()]
+
+
+def _indices(texts: list[Any], unknown: str, path: Path) -> str:
+    """Integers and their mask, as tensors."""
+    from safetensors.numpy import save
+
+    made = encode(texts, unknown=unknown)
+    tensors = {"indices": made.indices.numpy(), "mask": made.mask.numpy()}
+    with whole_file(path) as file:
+        file.write(save(tensors, {"alphabet": ALPHABET, "padding": "0", "unknown": str(UNKNOWN)}))
+    return f"indices and mask {tuple(made.indices.shape)}"
+
+
+def _matrix(rows: Rows, terms: tuple[Encoding, ...], output: str | None) -> int:
+    """All columns of all rows as one tensor; NaN in rows without a sequence."""
+    from safetensors.numpy import save
+
+    names = [name for term in terms for name in term.names]
+    parts = [_filled(slab, terms, len(names)) for slab in rows.slabs({terms[0].column: "text"})]
+    X = np.concatenate(parts) if parts else np.empty((0, len(names)))
+    with whole_file(Path(str(output))) as file:
+        file.write(save({"X": X}, {"names": json.dumps(names)}))
+    return len(X)
+
+
+def _columns(rows: Rows, terms: tuple[Encoding, ...], output: str | None) -> int:
+    """The rows as they came with the columns of the terms, streamed; gives how many rows."""
+    added, count = [name for term in terms for name in term.names], 0
+    refuse_twice(rows, added)
     with sink(None if output is None else Path(output), [*rows.names, *added], False) as write:
         for slab in rows.cells() if rows.is_text else rows.slabs(rows.kinds):
-            table, found = slab.table(), np.empty((slab.n, len(added)))
-            for missing in term.fill(slab, found).values():
-                found[missing] = np.nan
+            table, found = slab.table(), _filled(slab, terms, len(added))
             columns = [arrow.numbers(values, np.isnan(values)) for values in found.T]
             names = [*table.schema.names, *added]
             write(pa.RecordBatch.from_arrays([*table.columns, *columns], names=names))
             count += slab.n
-    return [*rows.notes, f"{plural(len(added), 'feature')} of {plural(count, 'sequence')}"]
+    return count
 
 
-def _refuse_itself(source: Any, output: str | None) -> None:
+def _filled(slab: Slab, terms: tuple[Encoding, ...], width: int) -> np.ndarray:
+    """The columns of the terms (n, width), NaN where a row has no sequence."""
+    found, start = np.empty((slab.n, width)), 0
+    for term in terms:
+        stop = start + len(term.names)
+        for missing in term.fill(slab, found[:, start:stop]).values():
+            found[missing, start:stop] = np.nan
+        start = stop
+    return found
+
+
+def refuse_itself(source: Any, output: str | None) -> None:
     """The file that is read is not the file that is written."""
     came = source if isinstance(source, (list, tuple)) else [source]
     files = [Path(one).resolve() for one in came if isinstance(one, (str, Path))]
@@ -114,7 +202,8 @@ def _refuse_itself(source: Any, output: str | None) -> None:
         raise UsageError(f"{output} is read, and would be overwritten. Name another file.")
 
 
-def _refuse_twice(rows: Rows, added: Iterable[str]) -> None:
+def refuse_twice(rows: Rows, added: Iterable[str]) -> None:
+    """What is added is not there yet."""
     taken = [name for name in added if name in rows.names]
     if taken:
         raise ColumnError(
@@ -122,7 +211,7 @@ def _refuse_twice(rows: Rows, added: Iterable[str]) -> None:
         )
 
 
-def _column(rows: Rows, name: str | None) -> str:
+def column_of(rows: Rows, name: str | None) -> str:
     """The column of sequences: the one named, or the one that the format has."""
     name = name or rows.sequence or ("sequence" if "sequence" in rows.names else None)
     if name is None:

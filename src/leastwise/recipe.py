@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
 from functools import cached_property
-from itertools import islice
 from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise import arrow, terms
+from leastwise import arrow, encodings, terms
+from leastwise.encodings import Encoding
 from leastwise.errors import (
     ColumnError,
     DataError,
@@ -30,11 +29,12 @@ from leastwise.errors import (
     listed,
     plural,
 )
-from leastwise.look import Column, Look, look
-from leastwise.numerics import Array, is_number
-from leastwise.rows.block import Block, Kind, Rows, Slab, checked_weights
+from leastwise.look import Column, Look, first_rows, like_date, like_number, like_proteins, look
+from leastwise.numerics import Array
+from leastwise.rows.block import Block, Kind, Left, Rows, Slab, checked_weights, dropped_of
 from leastwise.rows.memory import check_names
-from leastwise.terms import Left, Term
+from leastwise.sequences.regimes import Regime
+from leastwise.terms import Term
 
 POLICIES: dict[str, tuple[str, ...]] = {
     "missing": ("error", "drop", "mean"),
@@ -53,16 +53,16 @@ class Recipe:
     `target` one name or several; `features` names in order (by default all columns without a role),
     `powers` degrees by column (what `lw.poly("x", 3)` among the features means), `drop` names to
     leave out; `sequence` a column of protein sequences; `group` rows that belong together in folds, or
-    "identity:0.3" (`identity`): sequences related at so many identical residues (`sequences.cluster`);
-    `weight`, and what it means (`weight_kind`): "analytic" (the variance of the row is s^2 / w),
-    "frequency" (the row was seen w times), "sampling" (it stands for w rows that were not seen);
-    `cluster` rows whose errors hang together (for standard errors); `categorical` columns whose
-    values are levels though they may be numbers; `levels` declared levels by column, the reference
-    first.
-    `missing`: "error", "drop" (the row), or "mean" (numbers: the training rows' mean; texts: a level
-    of their own). `unseen` levels at prediction: "error" or "reference". `dates`: "error" or "days".
-    `unknown` letters of a sequence: "error", "drop", "mask" or "expected" (B, Z and J count as the
-    average over what they may be).
+    a `regime` of sequences, as "identity:0.3", "position:modulo" or "mutations:2" (sequences/regimes.py);
+    `encode_as`: what a sequence becomes (encodings.py); `wild_type`: that of which the sequences are
+    variants (cells may then be names such as A23V:K45R), and `offset`, the number of its first residue in
+    them; `weight`, and what it means (`weight_kind`): "analytic" (the variance of the row is s^2 / w),
+    "frequency" (the row was seen w times), "sampling" (it stands for w rows that were not seen); `cluster`
+    rows whose errors hang together (for standard errors); `categorical` columns whose values are levels
+    though they may be numbers; `levels` declared levels by column, the reference first. `missing`: "error",
+    "drop" (the row), or "mean" (numbers: the training rows' mean; texts: a level of their own). `unseen`
+    levels at prediction: "error" or "reference". `dates`: "error" or "days". `unknown` letters of a
+    sequence: "error", "drop", "mask" or "expected" (B, Z and J count as the average over what they may be).
     """
 
     target: tuple[str, ...] = ()
@@ -71,7 +71,10 @@ class Recipe:
     drop: tuple[str, ...] = ()
     sequence: str | None = None
     group: str | None = None
-    identity: float | None = None
+    regime: str | None = None
+    encode_as: str | None = None
+    wild_type: str | None = None
+    offset: int | None = None
     weight: str | None = None
     weight_kind: str = "analytic"
     cluster: str | None = None
@@ -96,7 +99,9 @@ class Recipe:
                     f"{name} came as {type(getattr(self, name)).__name__}. It is the name of a column. "
                     "Put the values into the table and name their column."
                 )
-        self._take_identity()
+        if self.encode_as is not None:
+            encodings.parts(self.encode_as)
+        self._take_regime()
         if not isinstance(self.levels, Mapping):
             raise UsageError("levels is {'column': ['reference', 'other', ...]}. Give it so.")
         levels = {k: _checked_names(f"levels of '{k}'", v) for k, v in self.levels.items()}
@@ -107,27 +112,15 @@ class Recipe:
                     f"{name}={getattr(self, name)!r} is not known. It is one of {listed(known, last='or')}."
                 )
 
-    def _take_identity(self) -> None:
-        """`identity:0.3` is no column, but how alike sequences of one group are."""
-        if self.group is not None and self.group.startswith("identity:"):
-            share = self.group.removeprefix("identity:")
-            try:
-                object.__setattr__(self, "identity", float(share))
-            except ValueError:
-                raise UsageError(
-                    f"group={self.group!r}: {share!r} is no share. Say identity:0.3."
-                ) from None
+    def _take_regime(self) -> None:
+        """`identity:0.3` and `position:modulo` are no columns, but what is held out together."""
+        if self.group is not None and (found := Regime.of(self.group)):
+            object.__setattr__(self, "regime", str(found))
             object.__setattr__(self, "group", None)
-        if self.identity is None:
-            return
-        if not is_number(self.identity) or not 0 < self.identity <= 1:
+        if self.regime is not None and self.named_groups is not None:
             raise UsageError(
-                f"identity={self.identity!r} is no share of residues above 0 and up to 1. Give one, as 0.3."
-            )
-        if self.named_groups is not None:
-            raise UsageError(
-                f"identity={self.identity:g} and the column '{self.named_groups}' came, and both say what "
-                "belongs together. Leave one of them out."
+                f"'{self.regime}' and the column '{self.named_groups}' came, and both say what belongs "
+                "together. Leave one of them out."
             )
 
     def _take_powers(self) -> None:
@@ -157,12 +150,14 @@ class Recipe:
         kinds = {c: asked._kind(c, rows) for c in chosen}
         seen = asked._first_look(rows, kinds)
         made = [asked._term(c, kinds[c], rows, seen) for c in chosen]
-        first = (terms.Sequence(asked.sequence, asked.unknown),) if asked.sequence else ()
+        first, told = asked._encoded(rows)
         notes = [note for _, note in made if note]
         if len(notes) > 5:
             notes = [f"{len(notes)} columns of texts became indicators against their first level"]
         done = replace(
-            asked, terms=(*first, *(t for t, _ in made)), notes=tuple(asked._unused(rows, chosen) + notes)
+            asked,
+            terms=(*first, *(t for t, _ in made)),
+            notes=tuple(asked._unused(rows, chosen) + told + notes),
         )
         check_names(done.names, f"The features of {rows.source}")
         if not done.names:
@@ -229,15 +224,22 @@ class Recipe:
                 f"weight_kind='{self.weight_kind}' is about weights, and no column of weights was named. "
                 "Say weight='...' (--weight), or leave it out."
             )
-        if self.identity is not None and self.sequence is None:
+        of_sequences = {
+            "regime": (self.regime, None), "unknown": (self.unknown, "error"),
+            "encode_as": (self.encode_as, None), "wild_type": (self.wild_type, None),
+            "offset": (self.offset, None),
+        }  # fmt: skip
+        for name, (value, idle_value) in of_sequences.items():
+            if value != idle_value and self.sequence is None:
+                raise UsageError(
+                    f"{name}={value!r} is about sequences, and no sequence was named. Say sequence='...' "
+                    "(--sequence), or leave it out."
+                )
+        if self.offset is not None and self.wild_type is None:
             raise UsageError(
-                f"identity={self.identity:g} is about sequences, and none was named. Say sequence='...' "
-                "(--sequence), or leave it out."
-            )
-        if self.unknown != "error" and self.sequence is None:
-            raise UsageError(
-                f"unknown='{self.unknown}' is about letters of sequences, and no sequence was named. Say "
-                "sequence='...' (--sequence), or leave it out."
+                f"offset={self.offset} is the number of the wild type's first residue, and there is "
+                "none. Say "
+                "wild_type='...' (--wild-type), or leave it out."
             )
 
     def _numeric(self, name: str, role: str, rows: Rows) -> None:
@@ -255,17 +257,17 @@ class Recipe:
         """The plain columns that become features, in order."""
         if self.features is not None:
             return tuple(c for c in self.features if c not in self.drop)
-        if self.sequence:
+        if self.sequence and self.encode_as != "none":
             return ()
         roles = {*self.target, *rows.targets, *_names(self.group), *_names(self.weight), *self.drop}
-        roles |= {*_names(self.cluster)}
+        roles |= {*_names(self.cluster), *_names(self.sequence)}
         return tuple(c for c in rows.names if c not in roles)
 
     def _unused(self, rows: Rows, chosen: Iterable[str]) -> list[str]:
         roles = {*self.target, *_names(self.group), *_names(self.weight), *_names(self.sequence)}
         roles |= {*chosen, *self.drop, *_names(self.cluster)}
         left = [c for c in rows.names if c not in roles]
-        if not left or (self.features is not None):
+        if not left or self.features is not None or self.sequence is None:
             return []
         verb = "is" if len(left) == 1 else "are"
         return [f"{listed(left)} {verb} not used beside the sequence; --features adds columns"]
@@ -282,6 +284,30 @@ class Recipe:
                 f"Leave it out with drop=['{column}'] (--drop '{column}'){do}."
             )
         return kind
+
+    def _encoded(self, rows: Rows) -> tuple[tuple[Term, ...], list[str]]:
+        """The terms of the sequences, and what is to be told of them."""
+        name = self.sequence
+        if name is None:
+            return (), []
+
+        def texts() -> dict[str, int]:
+            if not rows.rereadable:
+                raise UsageError(
+                    f"{rows.source} can be read once, and its sequences must be looked at first for "
+                    "one-hot and for variants. Write it to a file, or take encode_as='kmers:3'."
+                )
+            return first_rows(rows, name)
+
+        return encodings.settled(
+            name,
+            self.unknown,
+            self.encode_as,
+            self.unseen,
+            encodings.letters_of(self.wild_type),
+            self.offset,
+            texts,
+        )
 
     def _first_look(self, rows: Rows, kinds: Mapping[str, Kind]) -> Look:
         wanted: dict[str, Kind] = {c: k for c, k in kinds.items() if k == "text" and c not in self.levels}
@@ -327,7 +353,7 @@ class Recipe:
     def _refuse_codes(self, column: str, found: Column, rows: Rows) -> None:
         """Texts that are numbers (or dates) but for a few, and too many texts, are not guessed at."""
         cells = sum(found.texts.values())
-        for kind, reads in (("number", _is_number), ("date", _is_date)):
+        for kind, reads in (("number", like_number), ("date", like_date)):
             like = [text for text in found.texts if reads(text)]
             if kind == "date" and self.dates == "error":
                 continue
@@ -339,7 +365,7 @@ class Recipe:
                 f"Column '{column}' of {rows.source} has {'over ' if found.cut_off else ''}"
                 f"{len(found.texts):,} distinct texts in {cells:,} cells; each would be a column. Leave "
                 f"it out with drop=['{column}'] (--drop '{column}'), or ask for all with "
-                f"categorical=['{column}'].{kin if _like_proteins(found.texts) else ''}"
+                f"categorical=['{column}'].{kin if like_proteins(found.texts) else ''}"
             )
 
     def _odd_texts(self, column: str, kind: str, like: list[str], found: Column) -> ColumnError:
@@ -378,6 +404,11 @@ class Recipe:
         """The column whose equal values come into one fold: the group, the clusters, or the sequence."""
         return self.named_groups or self.sequence
 
+    @cached_property
+    def stored(self) -> bool:
+        """Whether X is mostly zeros, and is made as it is stored (`columns`)."""
+        return not self.filled and any(isinstance(t, Encoding) and t.stored for t in self.terms)
+
     def matrix(self, slab: Slab) -> tuple[NDArray[Any], Left]:
         """`X` (n, p) of a slab, NaN where a number is missing, and the rows that could not be filled."""
         if all(isinstance(term, terms.Number) for term in self.terms):
@@ -390,6 +421,28 @@ class Recipe:
             left |= term.fill(slab, X[:, start:stop])
             start = stop
         return X, left
+
+    def columns(self, slab: Slab) -> tuple[Any, Left]:
+        """The same as a CSR array of scipy where `stored`: no dense matrix is made."""
+        if not self.stored:
+            return self.matrix(slab)
+        from scipy import sparse
+
+        made: list[Any] = []
+        left: Left = {}
+        for term in self.terms:
+            if isinstance(term, Encoding) and term.stored:
+                found, rows, without = term.columns(slab)
+                place = sparse.csr_array(
+                    (np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(slab.n, len(rows))
+                )
+                made.append(place @ found if len(rows) < slab.n else found)
+            else:
+                X = np.empty((slab.n, len(term.names)))
+                without = term.fill(slab, X)
+                made.append(sparse.csr_array(X))
+            left |= without
+        return sparse.hstack(made, format="csr"), left
 
     def low(self, slab: Slab) -> Array | None:
         """What float64 leaves out of `matrix(slab)` (n, p); None where it holds every number."""
@@ -405,12 +458,13 @@ class Recipe:
         )
         return np.hstack(list(some))
 
-    def block(self, slab: Slab, *, low: bool = False) -> Block:
+    def block(self, slab: Slab, *, low: bool = False, stored: bool = False) -> Block:
         """The slab as numbers, its unusable rows left out and counted by reason.
 
-        `low`: whether what float64 leaves out of the numbers is wanted too.
+        `low`: whether what float64 leaves out of the numbers is wanted too; `stored`: whether X may come as
+        a CSR array.
         """
-        X, left = self.matrix(slab)
+        X, left = self.columns(slab) if stored else self.matrix(slab)
         Y = slab.matrix(self.target)
         lows = [self.low(slab), slab.low(self.target)] if low else []
         w = self._weights(slab)
@@ -425,7 +479,7 @@ class Recipe:
         if w is not None and (w == 0).any():
             left[self.weight or "", "as its weight is 0"] = w == 0
         rows = np.arange(slab.first, slab.first + slab.n)
-        out, dropped = _dropped(left, slab.n)
+        out, dropped = dropped_of(left, slab.n)
         if out.any():
             keep = ~out
             X, Y, rows = X[keep], Y[keep], rows[keep]
@@ -465,6 +519,12 @@ class Recipe:
             left[name, "missing"] = np.isnan(Y[:, j])
         if w is not None:
             left[self.weight or "", "missing"] = np.isnan(w)
+        if not isinstance(X, np.ndarray):  # as it is stored
+            where = np.flatnonzero(np.isnan(X.data))
+            at = np.searchsorted(X.indptr, where, side="right") - 1
+            for j in np.unique(X.indices[where]):
+                left[self.names[j], "missing"] = np.isin(np.arange(len(Y)), at[X.indices[where] == j])
+            return {reason: rows for reason, rows in left.items() if rows.any()}
         filled = set(self.filled)
         plain = [j for j in range(X.shape[1]) if j not in filled]
         if X.dtype.kind == "f":
@@ -518,18 +578,6 @@ def _refuse_left(left: Left, slab: Slab) -> None:
         raise terms.missing_error(counts, "missing", slab.n)
 
 
-def _dropped(left: Left, n: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """All rows to leave out (n,), and how many by reason, each row counted once."""
-    out = np.zeros(n, bool)
-    dropped: dict[str, int] = {}
-    for (column, why), rows in left.items():
-        new = rows & ~out
-        if new.any():
-            dropped[f"'{column}' {why}"] = int(new.sum())
-            out |= rows
-    return out, dropped
-
-
 def _checked_names(role: str, names: Any) -> tuple[str, ...]:
     """Names as a tuple, each a text and given once."""
     found = (names,) if isinstance(names, str) else names
@@ -546,30 +594,3 @@ def _names(names: Any) -> Any:
     if names is None:
         return ()
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text is a number but for marks: 1,100 or 1.100,5 or $ 10 or 10 %."""
-    try:
-        float(text.translate(_MARKS))
-    except ValueError:
-        return False
-    return True
-
-
-_MARKS = str.maketrans("", "", ",$€£%' \u00a0")
-
-
-def _like_proteins(texts: Iterable[str]) -> bool:
-    """Whether texts look like amino acid sequences: long, of its letters alone."""
-    some = list(islice(texts, 20))
-    letters = set("ACDEFGHIKLMNPQRSTVWYXUBZ*")
-    return bool(some) and all(len(text) >= 10 and set(text.upper()) <= letters for text in some)
-
-
-def _is_date(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from leastwise._version import __version__
 from leastwise.choice import Choice
+from leastwise.conformal import Conformal
 from leastwise.disk import umask, whole_file
 from leastwise.errors import DataError, StoreError, UsageError
 from leastwise.fitted import Fit, Tally
@@ -40,7 +41,7 @@ from leastwise.report.page import page
 from leastwise.solve import Solution
 from leastwise.validation import NoValidation, Validation
 
-SCHEMA = 2
+SCHEMA = 3
 KEY = "leastwise"
 Tensors = dict[str, NDArray[Any]]
 
@@ -185,7 +186,12 @@ def _scores(fit: Fit) -> tuple[dict[str, Any], Tensors]:
     scores = fit.validation
     if not isinstance(scores, Validation):
         return {"reason": scores.reason}, {}
-    return {"plan": scores.plan.to_dict()}, {f"scores.{name}": getattr(scores, name) for name in _SCORES}
+    tensors: Tensors = {f"scores.{name}": getattr(scores, name) for name in _SCORES}
+    if fit.recipe.sequence or fit.solution.penalised or scores.plan.by == "group":
+        errors = fit.conformal  # what intervals of unseen groups are made of
+        if isinstance(errors, Conformal):
+            tensors |= {"conformal.errors": errors.errors, "conformal.weight": errors.weight}
+    return {"plan": scores.plan.to_dict()}, tensors
 
 
 def _inference(fit: Fit, shared: bool) -> tuple[dict[str, Any], Tensors]:
@@ -265,6 +271,8 @@ def _to_fit(header: dict[str, Any], tensors: Tensors) -> Fit:
     )
     fit.__dict__["inference"] = _read_inference(header["inference"], tensors, fit.solution)
     fit.__dict__["validation"] = _read_scores(header["scores"], tensors)
+    if "conformal.errors" in tensors:
+        fit.__dict__["conformal"] = Conformal(tensors["conformal.errors"], tensors["conformal.weight"])
     fit.__dict__["facts"] = header["facts"]  # as they were told when the rows were at hand
     return fit
 

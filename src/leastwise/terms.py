@@ -1,4 +1,4 @@
-"""Terms: how one column of a table, or a sequence, becomes columns of X.
+"""Terms: how one column of a table becomes columns of X (of sequences: encodings.py).
 
 A term names the columns of X that it makes, says what it reads, and fills them for a slab. What it
 learned from rows (levels) it carries with it, so that prediction repeats it exactly.
@@ -16,23 +16,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise import arrow
+from leastwise.encodings import Composition, Encoding, Mutations, Sequence, Silent, Words
 from leastwise.errors import (
     ColumnError,
     KindError,
     MissingError,
-    SequenceError,
     UsageError,
     listed,
     plural,
 )
 from leastwise.numerics import Array, times
-from leastwise.rows.block import Kind, Slab
-from leastwise.sequences.clean import Cleaned, clean, pack
-from leastwise.sequences.features import FEATURES, feature_matrix
+from leastwise.rows.block import Kind, Left, Slab
 
 MISSING = "(missing)"  # the level of a missing text under missing="mean"
 MOST_POWERS = 100
-Left = dict[tuple[str, str], NDArray[np.bool_]]  # (column, why) -> rows (n,) that cannot be filled
 
 
 @dataclass(frozen=True)
@@ -178,50 +175,10 @@ class Levels:
         )
 
 
-@dataclass(frozen=True)
-class Sequence:
-    """A column of protein sequences as its physicochemical features: some of `sequences.FEATURES`."""
-
-    column: str
-    unknown: str = "error"
-    names: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-    kind: ClassVar[Kind] = "text"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(self.names))
-
-    def fill(self, slab: Slab, out: Array) -> Left:
-        texts = slab.texts(self.column)
-        empty = arrow.nulls(texts)
-        out[:] = 0.0
-        if empty.all():
-            return {(self.column, "missing"): empty}
-        (present,) = np.nonzero(~empty)
-        cleaned = self._cleaned(texts.drop_null().to_pylist(), slab.first + present)
-        left: Left = {(self.column, "missing"): empty} if empty.any() else {}
-        if len(cleaned.dropped):
-            lost = np.zeros(slab.n, bool)
-            lost[present[cleaned.dropped]] = True
-            left[self.column, "with unknown letters"] = lost
-        if len(cleaned.kept):
-            out[present[cleaned.kept]] = feature_matrix(pack(cleaned.sequences), self.names)
-        return left
-
-    def _cleaned(self, texts: list[str], rows: NDArray[Any]) -> Cleaned:
-        """The sequences cleaned; an error names the row of the source that it is in."""
-        try:
-            return clean(texts, unknown=self.unknown)
-        except SequenceError as error:
-            for row, text in zip(rows, texts, strict=True):
-                try:
-                    clean([text], unknown=self.unknown)
-                except SequenceError as one:
-                    raise SequenceError(f"Row {row + 1:,}, column '{self.column}': {one}") from None
-            raise error from None
-
-
-Term = Number | Poly | Date | Levels | Sequence
-_TERMS: dict[str, type[Term]] = {t.__name__: t for t in (Number, Poly, Date, Levels, Sequence)}
+Term = Number | Poly | Date | Levels | Encoding
+_TERMS: dict[str, type[Term]] = {
+    t.__name__: t for t in (Number, Poly, Date, Levels, Sequence, Composition, Words, Mutations, Silent)
+}
 
 
 def low_of(term: Term, slab: Slab) -> Array | None:

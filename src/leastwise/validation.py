@@ -24,6 +24,17 @@ from leastwise.rows.block import Block, Rows, Slab
 from leastwise.solve import ENOUGH, Solution, least_squares, squared_error
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Rows (n,) with what they were predicted while held out (n, dealings, k), and the `scores` of that."""
+
+    scores: Mapping[str, Array]
+    part: NDArray[np.int64]
+    w: Array
+    Y: Array  # (n, k)
+    guess: Array  # nan where a row is never held out
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Validation:
     """Scores on rows that the model had not seen, fold by fold: arrays (K,), or (K, k) for k targets.
@@ -49,9 +60,7 @@ class Validation:
     intercept: Array  # (K, k)
     fills: Array  # (K, len(filled)): what missing numbers were replaced by, in units of the data
     alpha: Array = field(default_factory=lambda: np.empty(0))
-    again: Callable[[Validation], Mapping[str, Array]] | None = field(
-        default=None, repr=False, compare=False
-    )
+    again: Callable[[Validation], HeldOut] | None = field(default=None, repr=False, compare=False)
 
     @property
     def k(self) -> int:
@@ -69,9 +78,14 @@ class Validation:
     def mean_rmse(self) -> Array:
         return np.sqrt(self.mean_mse)
 
-    @cached_property
+    @property
     def held_out(self) -> Mapping[str, Array]:
         """`mae`, `spearman`, and `mse` and `r2` once more, (K,) or (K, k), by the second pass."""
+        return self.rows.scores
+
+    @cached_property
+    def rows(self) -> HeldOut:
+        """The rows with what they were predicted while held out, by the second pass."""
         if self.again is None:
             raise UsageError("The rows cannot be read again. mae and spearman need a second pass.")
         return self.again(self)
@@ -113,7 +127,7 @@ def validate(
     model: Model,
     solution: Solution,
     *,
-    again: Callable[[Validation], Mapping[str, Array]] | None = None,
+    again: Callable[[Validation], HeldOut] | None = None,
 ) -> Validation:
     """Scores on each fold by the model of the others. Cost: K solves, no row is read.
 
@@ -185,8 +199,8 @@ def _r2(sse: Array, around: Array) -> Array:
     return np.asarray(1 - ratio)
 
 
-def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[str, Array]:
-    """`mae`, `spearman`, `mse`, `r2` of each fold, (K,) or (K, k), by predictions of the others' model.
+def held_out(rows: Rows, recipe: Recipe, scores: Validation) -> HeldOut:
+    """The rows once more, each predicted by the model of the folds that it is not in.
 
     A second pass over the rows. Memory: four numbers a row. mae weighs the rows as mse does;
     Spearman's correlation does not weigh. mse and r2 are those of the moments, but where these
@@ -194,10 +208,9 @@ def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[s
     the moments were made of.
     """
     Part = tuple[NDArray[np.int64], Array, Array, Array]
-    splits = scores.plan.splits
 
     def step(slab: Slab) -> list[Part]:
-        block = recipe.block(slab)
+        block = recipe.block(slab, stored=True)
         part = scores.plan.deal(block)
         w = np.ones(block.n) if block.w is None else block.w
         Y = np.asarray(block.Y, np.float64)
@@ -206,8 +219,18 @@ def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[s
     none: list[Part] = []
     parts = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
     part, w, Y, guess = (np.concatenate([piece[i] for piece in parts]) for i in range(4))
+    _check_same_rows(scores, part, w, Y, [np.isin(part, split.held) for split in scores.plan.splits])
+    found = _scores(scores, part, w, Y, guess)
+    one = {name: value[:, 0] if Y.shape[1] == 1 else value for name, value in found.items()}
+    return HeldOut(one, part, w, Y, guess)
+
+
+def _scores(
+    scores: Validation, part: NDArray[np.int64], w: Array, Y: Array, guess: Array
+) -> dict[str, Array]:
+    """`mae`, `spearman`, `mse`, `r2` of each fold (K, k)."""
+    splits = scores.plan.splits
     folds = [np.isin(part, split.held) for split in splits]
-    _check_same_rows(scores, w, Y, folds)
     # a row is held out once in each dealing: its guess in dealing d is guess[:, d]
     guesses = [guess[here, s // (len(splits) // guess.shape[1])] for s, here in enumerate(folds)]
     off = [Y[here] - g for here, g in zip(folds, guesses, strict=True)]
@@ -220,16 +243,21 @@ def held_out_scores(rows: Rows, recipe: Recipe, scores: Validation) -> Mapping[s
             for here, g in zip(folds, guesses, strict=True)
         ]
     )
-    found = {"mae": mae, "spearman": rho, "mse": mse, "r2": _r2(mse, spread)}
-    return {name: value[:, 0] if Y.shape[1] == 1 else value for name, value in found.items()}
+    return {"mae": mae, "spearman": rho, "mse": mse, "r2": _r2(mse, spread)}
 
 
-def _check_same_rows(scores: Validation, w: Array, Y: Array, folds: list[NDArray[np.bool_]]) -> None:
+def _check_same_rows(
+    scores: Validation, part: NDArray[np.int64], w: Array, Y: Array, folds: list[NDArray[np.bool_]]
+) -> None:
     """The rows are those of the moments: as many in each fold, and as far from the training mean."""
     counts = [int(here.sum()) for here in folds]
     same = counts == scores.n.tolist()
     if same:
-        away = [_average((Y[here] - _average(Y[~here], w[~here])) ** 2, w[here]) for here in folds]
+        known = [np.isin(part, split.train) for split in scores.plan.splits]
+        away = [
+            _average((Y[here] - _average(Y[there], w[there])) ** 2, w[here])
+            for here, there in zip(folds, known, strict=True)
+        ]
         same = np.allclose(np.array(away), scores.mean_mse.reshape(len(folds), -1), rtol=1e-3)
     if not same:
         raise DataError("The rows are not those that were fitted. Fit again before scoring.")
@@ -241,7 +269,8 @@ def _average(values: Array, w: Array) -> Array:
 
 def _predict_held_out(block: Block, part: NDArray[np.int64], recipe: Recipe, scores: Validation) -> Array:
     """What each row is predicted while it is held out (n, dealings, k)."""
-    raw, splits = np.array(block.X, np.float64), scores.plan.splits
+    raw, splits = block.X, scores.plan.splits
+    raw = np.array(raw, np.float64) if isinstance(raw, np.ndarray) else raw
     each = len(splits) // scores.plan.repeats
     guess = np.full((block.n, scores.plan.repeats, block.Y.shape[1]), np.nan)
     for s, split in enumerate(splits):

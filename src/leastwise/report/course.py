@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from leastwise.errors import listed, plural
-from leastwise.report.text import number
+from leastwise.report.numbers import number
 
 KEPT = 200  # losses in the facts
 NEAR = 1e-6  # of what could be gained: where that is left, it has converged

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from leastwise._version import __version__
+from leastwise.conformal import Coverage
+from leastwise.encodings import Encoding
 from leastwise.errors import LeastwiseError
 from leastwise.folds import ALONE
 from leastwise.inference import INTERCEPT, Inference, inflation, overall, t_quantile, terms_of
 from leastwise.moments import Moments
 from leastwise.recipe import Recipe
 from leastwise.solve import ENOUGH, Solution
-from leastwise.terms import Date, Levels, Poly, Sequence
+from leastwise.terms import Date, Levels, Poly
 from leastwise.validation import Validation
 
 SCHEMA = 1
@@ -29,6 +32,7 @@ OVERALL = (
     "adj_r2", "sigma", "f", "f_p", "df", "df_residual", "log_likelihood", "aic", "bic",
 )  # fmt: skip
 LEVEL = 0.95  # of the intervals that are told unasked
+UNSEEN = 0.9  # of those of groups that were not seen
 LOSS = "1/n sum_i (x_i w + b - y_i)^2"
 
 
@@ -66,7 +70,8 @@ def _model(recipe: Recipe, solution: Solution, options: Any) -> dict[str, Any]:
         "intercept": solution.fits_intercept,
         "missing": recipe.missing,
         "filled": [recipe.names[j] for j in recipe.filled],
-        "sequence": next((t.column for t in recipe.terms if isinstance(t, Sequence)), None),
+        "sequence": recipe.sequence,
+        "encodings": [type(t).__name__.lower() for t in recipe.terms if isinstance(t, Encoding)],
         "weight": recipe.weight,
         "weight_kind": recipe.weight_kind if recipe.weight else None,
         "group": recipe.group,
@@ -228,8 +233,6 @@ def _validation(fit: Any) -> dict[str, Any]:
         "folds": scores.k,
         "plan": scores.plan.to_dict(),
         "labelled": isinstance(fit.options.folds, str),
-        "kin": fit.recipe.named_groups is None and fit.recipe.sequence is not None,
-        "identity": fit.recipe.identity,
         "n": _plain(scores.n, each=True),
         "left_out": _plain(scores.left_out, each=True),
     }
@@ -248,11 +251,56 @@ def _validation(fit: Any) -> dict[str, Any]:
                 said["corrected"] = True
         except LeastwiseError as error:  # the rows are gone or changed: what the moments know stands
             said["second_pass_failed"] = str(error)
+    if said["second_pass"] and scores.plan.by == "group":
+        said |= _of_groups(fit)
     values = {name: np.array(v, float) for name, v in said["by_fold"].items()}
     said["mean"] = {name: _plain(v.mean(axis=0)) for name, v in values.items()}
     sd = {name: np.std(v, axis=0, ddof=1) if len(v) > 1 else v[0] * np.nan for name, v in values.items()}
     said["sd"] = {name: _plain(v) for name, v in sd.items()}
     return said
+
+
+def _of_groups(fit: Any) -> dict[str, Any]:
+    """Intervals of what was not seen, and what stands beside the score of sequences."""
+    said: dict[str, Any] = {}
+    held = fit.coverage(UNSEEN)
+    if isinstance(held, Coverage):
+        said["intervals"] = {
+            "level": held.level, "guaranteed": 1 - 2 * (1 - held.level),
+            "coverage": _plain(held.held, each=True), "width": _plain(held.width, each=True),
+            "held": _plain(held.held.mean(axis=0)), "wide": _plain(held.width.mean(axis=0)),
+        }  # fmt: skip
+    beside = fit.beside
+    if beside is None:
+        return said
+    repeats = beside.repeats
+    said["beside"] = {
+        "random": None if beside.random is None else _means(
+            r2=beside.random.r2, rmse=beside.random.rmse, mae=beside.random.mae,
+            spearman=beside.random.spearman,
+        ),
+        "nearest": _copied(beside.nearest), "nearest_random": _copied(beside.nearest_random),
+        "bands": [asdict(band) for band in beside.bands],
+        "repeated": len(repeats.counts), "ceiling": _number(float(repeats.ceiling)),
+        "within": _number(float(np.sqrt(repeats.within))), "conflicting": len(repeats.conflicting),
+    }  # fmt: skip
+    return said
+
+
+def _copied(nearest: Any) -> dict[str, Any] | None:
+    if nearest is None:
+        return None
+    return _means(r2=nearest.r2, rmse=nearest.rmse, spearman=nearest.spearman) | {"found": nearest.found}
+
+
+def _means(**scores: Any) -> dict[str, Any]:
+    """Mean and standard deviation over folds."""
+    first = {name: v[:, 0] if v.ndim > 1 else v for name, v in scores.items()}
+    sd = {name: np.std(v, ddof=1) if len(v) > 1 else np.nan for name, v in first.items()}
+    return {
+        "mean": {name: _plain(v.mean()) for name, v in first.items()},
+        "sd": {name: _plain(v) for name, v in sd.items()},
+    }
 
 
 def glance(facts: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from leastwise.report import text
+from leastwise.report.beside import banded, companions, sentences
+from leastwise.report.numbers import number, with_spread
 
 
 def page(facts: Mapping[str, Any], *, created: str = "") -> str:
@@ -20,14 +22,17 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "number": text.number,
+        "number": number,
         "probability": text.probability,
-        "with_spread": text.with_spread,
+        "with_spread": with_spread,
     }
     return made.get_template("page.html").render(
         facts=facts,
         created=created,
         how=text.how_dealt,
+        companions=companions,
+        sentences=sentences,
+        banded=banded,
         sure=text.how_sure,
         digits=text.how_many_digits,
         penalty=text.penalty_line,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from leastwise.report.text import number
+from leastwise.report.numbers import number
 
 
 def one_step(run: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from leastwise.errors import plural
+from leastwise.report.beside import banded, companions, sentences
+from leastwise.report.numbers import number, with_spread
 
 SHOWN = 20  # coefficients printed; the rest is in the table of coefficients
 
@@ -15,20 +16,6 @@ def summary(facts: Mapping[str, Any]) -> str:
     """The whole summary: data, coefficients, scores, how it was found."""
     parts = [data_lines(facts), _coefficients(facts), _scores(facts), _found(facts)]
     return "\n\n".join(part for part in parts if part)
-
-
-def number(value: Any) -> str:
-    """Five significant digits, thousands marked; `n/a` where there is none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "n/a"
-    size = abs(value)
-    if size == 0 or (isinstance(value, int) and size < 1e15):
-        return f"{value:,}" if isinstance(value, int) else "0"
-    if 1e5 <= size < 1e15:
-        return f"{value:,.0f}"
-    if 1e-4 <= size < 1e5:
-        return f"{value:,.{max(0, 4 - math.floor(math.log10(size)))}f}"
-    return f"{value:.4e}"
 
 
 def data_lines(facts: Mapping[str, Any]) -> str:
@@ -157,9 +144,14 @@ def _score_table(solution: Mapping[str, Any], scores: Mapping[str, Any], j: int 
         ["the training rows", cell("train_r2"), cell("train_rmse"), "", ""],
         ["always the mean", cell("mean_r2"), cell("mean_rmse"), "", ""],
     ]
+    if "beside" in scores and j in (None, 0):
+        rows += companions(scores["beside"])
     if not scores["second_pass"]:
         rows = [row[:3] for row in rows]
-    return aligned(rows, left={0}) + f"\n{how_dealt(scores)}"
+    said = [aligned(rows, left={0}), how_dealt(scores), *sentences(scores, j)]
+    if j in (None, 0) and (table := banded(scores)):
+        said += ["", aligned(table, left={0})]
+    return "\n".join(said)
 
 
 def how_dealt(scores: Mapping[str, Any]) -> str:
@@ -169,15 +161,18 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
         return f"each of {plan['groups']:,} rows predicted from all the others (leave-one-out)"
     by = "content (equal rows together)"
     if plan["by"] == "group":
-        what = "groups of related sequences" if scores["kin"] else "groups"
-        what += f" (identity {scores['identity']:.0%})" if scores["identity"] else ""
+        what = plan["told"] or "groups"
         by = f"{plan['groups']:,} {what}" if plan["groups"] else what
     if plan["always"]:
         by += " (beside rows that are only trained on)"
+    if plan["never"]:
+        by += " (rows that fit in none left out)"
     dealt = plural(scores["folds"] // plan["repeats"], "fold")
     dealt += f", dealt {plan['repeats']} times," if plan["repeats"] > 1 else ""
     seed = "" if scores["labelled"] else f", seed {plan['seed']}"
     text = f"mean ± standard deviation over {dealt} by {by}{seed}"
+    if scores["folds"] == 1:
+        text = f"one fold, by {by}{seed}"
     if scores["second_pass"]:
         text += "; MAE and Spearman by a second pass"
         if scores.get("corrected"):
@@ -189,9 +184,8 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     out = sum(scores["left_out"])
     if scores.get("alpha"):
         low, high = min(scores["alpha"]), max(scores["alpha"])
-        text += (
-            f";\nevery fold chose its penalty by the others alone (nested), alpha {low:.3g} to {high:.3g}"
-        )
+        others = "the others" if scores["folds"] > 1 else "parts of its training rows"
+        text += f";\nevery fold chose its penalty by {others} alone (nested), alpha {low:.3g} to {high:.3g}"
     if out:
         text += "."
         were = "was" if out == 1 else "were"
@@ -306,14 +300,6 @@ def _chances(value: Any) -> str:
 
 def _both(value: Any) -> str:
     return ", ".join(map(number, value)) if isinstance(value, list) else number(value)
-
-
-def with_spread(mean: Any, spread: Any) -> str:
-    """`0.6440 ± 0.0085`: the spread to two digits, and the mean no finer than the spread."""
-    if mean is None or spread is None or not 0 < spread < 1e15:
-        return number(mean)
-    places = max(0, 1 - math.floor(math.log10(spread)))
-    return f"{mean:,.{places}f} ± {spread:,.{places}f}" if places < 12 else f"{mean:.2e} ± {spread:.1e}"
 
 
 def _some(names: list[str], most: int = 6) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 
 from leastwise.errors import listed, plural
 from leastwise.report.course import count_steps
-from leastwise.report.text import aligned, data_lines, number
+from leastwise.report.numbers import number
+from leastwise.report.text import aligned, data_lines
 
 SHOWN = 12  # parameters printed
 WIDTH, HEIGHT = 60, 8  # of the loss curve

@@ -25,6 +25,7 @@ from leastwise.rows.decimals import beyond_integer, low_of, side_by_side
 
 Kind = Literal["number", "boolean", "text", "date", "other"]
 State = TypeVar("State")
+Left = dict[tuple[str, str], NDArray[np.bool_]]  # (column, why) -> rows (n,) that cannot be used
 Progress = Callable[[int, "int | None"], None]  # rows so far, rows in all where that is known
 
 
@@ -76,6 +77,26 @@ class Block:
     @property
     def n(self) -> int:
         return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Every row accounted for: read = used + dropped, always."""
+
+    read: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
+    log_weight: float | None = 0.0  # sum of the logarithms of the weights; None where it is not known
+
+    @property
+    def used(self) -> int:
+        return self.read - sum(self.dropped.values())
+
+    def __add__(self, other: Tally) -> Tally:
+        reasons = dict.fromkeys([*self.dropped, *other.dropped])
+        counts = {r: self.dropped.get(r, 0) + other.dropped.get(r, 0) for r in reasons}
+        logs = [self.log_weight, other.log_weight]
+        known = None if None in logs else sum(log or 0.0 for log in logs)
+        return Tally(self.read + other.read, counts, known)
 
 
 @dataclass(frozen=True)
@@ -142,6 +163,18 @@ class ArraySlab:
     def table(self) -> pa.RecordBatch:
         columns = [arrow.numbers(column) for column in self.values.T]
         return pa.RecordBatch.from_arrays(columns, names=list(self.names))
+
+
+def dropped_of(left: Left, n: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """All rows to leave out (n,), and how many by reason, each row counted once."""
+    out = np.zeros(n, bool)
+    counts: dict[str, int] = {}
+    for (column, why), rows in left.items():
+        new = rows & ~out
+        if new.any():
+            counts[f"'{column}' {why}"] = int(new.sum())
+            out |= rows
+    return out, counts
 
 
 def to_numbers(column: pa.Array, name: str) -> NDArray[Any]:

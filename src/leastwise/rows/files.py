@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from leastwise import arrow
-from leastwise.errors import ColumnError, DataError, ParseError, did_you_mean, plural
+from leastwise.errors import ColumnError, DataError, ParseError, did_you_mean, listed, plural
 from leastwise.rows.block import ArrowSlab, Kind, Rows, Slab, kind_of
 from leastwise.rows.memory import FILE_SLAB_BYTES, FILE_THREADS, check_names, one_batch, slab_rows
 
@@ -84,8 +84,22 @@ class FastaRows(Rows):
             values = [dict(ATTRIBUTE.findall(header)).get(key) for header, _ in first]
             kinds[key] = "number" if all(v is None or _number(v) is not None for v in values) else "text"
         self.labels = _Labels(labels) if labels is not None else None
+        self.notes = () if self.labels is None else self._unmatched(self.labels)
         self.kinds = {**kinds, **(self.labels.kinds if self.labels else {})}
         self.names = tuple(self.kinds)
+
+    def _unmatched(self, labels: _Labels) -> tuple[str, ...]:
+        """What is to be told of ids that stand on one side alone, counted and listed."""
+        headers = (header for header, _ in self._records())
+        ids = dict.fromkeys(header.split(maxsplit=1)[0] if header.strip() else "" for header in headers)
+        here = [name for name in ids if name not in labels.place]
+        there = [name for name in labels.place if name not in ids]
+        what = {
+            f"{plural(len(here), 'sequence')} of {self.source} without a row in {labels.source}": here,
+            f"{plural(len(there), 'row')} of {labels.source} without a sequence": there,
+        }
+        told = [f"{head}: {listed(names)}" for head, names in what.items() if names]
+        return tuple(told)
 
     def slabs(self, columns: Mapping[str, Kind] | None = None) -> Iterator[Slab]:
         first, part, found = 0, [], 0

@@ -1,0 +1,66 @@
+"""What is told beside the score of sequences and groups, for the terminal and the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from leastwise.errors import plural
+from leastwise.report.numbers import number, with_spread
+
+
+def companions(beside: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the table of scores: the nearest relative, and the random split that flatters."""
+    named = {
+        "the nearest relative": beside["nearest"], "random split: this model": beside["random"],
+        "random split: the nearest": beside["nearest_random"],
+    }  # fmt: skip
+    rows = []
+    for name, found in named.items():
+        if found is None:
+            continue
+        mean, sd = found["mean"], found["sd"]
+        scores = ("r2", "rmse", "mae", "spearman")
+        rows.append([name, *(with_spread(mean[s], sd[s]) if s in mean else "" for s in scores)])
+    return rows
+
+
+def sentences(scores: Mapping[str, Any], j: int | None) -> list[str]:
+    """How often intervals held, and what repeated measurements leave to any model."""
+    lines = []
+    if found := scores.get("intervals"):
+        held, wide = (value if j is None else value[j] for value in (found["held"], found["wide"]))
+        lines.append(
+            f"interval {found['level']:.0%} for rows of unseen groups (CV+): {number(wide)} wide; held for "
+            f"{held:.1%} of the rows left out, {found['guaranteed']:.0%} is certain where groups are alike"
+        )
+    beside = scores.get("beside")
+    if beside is not None and j in (None, 0) and beside["repeated"]:
+        lines.append(
+            f"noise    {plural(beside['repeated'], 'sequence')} measured more than once, apart by "
+            f"{number(beside['within'])} (SD): no model can expect R2 above {beside['ceiling']:.2f}"
+        )
+    return lines
+
+
+def banded(scores: Mapping[str, Any]) -> list[list[str]]:
+    """Errors of the random split by identity to the nearest in training, with a head; [] for none."""
+    found = scores.get("beside", {}).get("bands", [])
+    if not found:
+        return []
+    head = ["random split, nearest in training", "rows", "RMSE", "the mean's", "the nearest's"]
+    return [
+        head,
+        *(
+            [_band(one), f"{one['n']:,}", *(number(one[s]) for s in ("rmse", "mean_rmse", "nearest_rmse"))]
+            for one in found
+        ),
+    ]
+
+
+def _band(band: Mapping[str, Any]) -> str:
+    if band["low"] is None:
+        return "no relative"
+    if band["low"] == 0:
+        return f"below {band['high']:.0%} identical"
+    return f"{band['low']:.0%} to {band['high']:.0%} identical"
