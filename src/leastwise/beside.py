@@ -128,7 +128,7 @@ def _copied(kindred: Kindred, scores: Validation, held: HeldOut) -> tuple[Any, A
         weight = np.bincount(of[there], held.w[there], cells)
         value = np.bincount(of[there], (held.w * y)[there], cells) / np.maximum(weight, 1e-300)
         asked = np.bincount(of[here], minlength=cells) > 0
-        share, copied = finder(asked & (weight == 0), weight > 0, value)
+        share, copied = finder(asked & (weight == 0), weight, value)
         middle = float(held.w[there] @ y[there] / held.w[there].sum())
         identity[here], mean[here] = share[of[here]], middle
         guess[here] = np.where(share[of[here]] > 0, copied[of[here]], middle)
@@ -136,7 +136,7 @@ def _copied(kindred: Kindred, scores: Validation, held: HeldOut) -> tuple[Any, A
 
 
 def _finder(kindred: Kindred) -> Any:
-    """What gives, of cells held out and trained on with their values, identity and value of the nearest."""
+    """What gives, of cells held out, weights and values in training, identity and value of the nearest."""
     measured, kin = kindred.measured, kindred.dealt.kin
     if kin is not None:
         return _by_kin(measured, kin)
@@ -152,9 +152,9 @@ def _by_kin(measured: Measured, kin: Kin) -> Any:
     at = np.array([place[sequence] for sequence in measured.cells.sequences])  # sequence of each cell
     n = len(kin.sequences)
 
-    def find(held: Flags, train: Flags, value: Array) -> tuple[Array, Array]:
-        count = np.bincount(at[train], minlength=n)
-        known = np.bincount(at[train], value[train], n) / np.maximum(count, 1)
+    def find(held: Flags, weight: Array, value: Array) -> tuple[Array, Array]:
+        count = np.bincount(at, weight, n)
+        known = np.bincount(at, weight * value, n) / np.maximum(count, 1e-300)
         mine = np.zeros(n, bool)
         mine[at[held]] = True
         share, which = kin.nearest(mine & (count == 0), count > 0)
@@ -172,9 +172,9 @@ def _by_substitutions(made: Variants) -> Any:
     sites = csr_array((ones, (made.rows, made.positions)), shape=(n, L))
     letters = csr_array((ones, (made.rows, made.positions * 21 + made.letters)), shape=(n, L * 21))
 
-    def find(held: Flags, train: Flags, value: Array) -> tuple[Array, Array]:
+    def find(held: Flags, weight: Array, value: Array) -> tuple[Array, Array]:
         share, copied = np.zeros(n), np.full(n, np.nan)
-        asked, known = np.flatnonzero(held), np.flatnonzero(train)
+        asked, known = np.flatnonzero(held), np.flatnonzero(weight > 0)
         for start in range(0, len(asked), BLOCK):
             some = asked[start : start + BLOCK]
             same = (letters[some] @ letters[known].T + sites[some] @ sites[known].T).toarray()

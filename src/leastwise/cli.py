@@ -108,6 +108,11 @@ def fit(
     type=click.Choice(["row", "mean", "unseen"]),
     help="What the interval is of: a row, the mean of such rows, a row of an unseen group.",
 )
+@click.option(
+    "--relatives",
+    metavar="FILE",
+    help="The sequences it was trained on: adds identity to the nearest, and the RMSE of that band.",
+)
 @options(READING, TELLING)
 def predict(
     run: str, data: tuple[str, ...], output: str | None, as_json: bool, quiet: bool, **asked: Any
@@ -126,7 +131,8 @@ def predict(
 
         source = data[0] if len(data) == 1 else list(data)
         how = {name: value for name, value in asked.items() if value is not None}
-        told = predict_file(load(run), source, output, as_json=as_json, **how)
+        with _progress(quiet, "aligned", "sequences") as progress:
+            told = predict_file(load(run), source, output, as_json=as_json, progress=progress, **how)
         if not quiet:
             for line in told:
                 _note(line)

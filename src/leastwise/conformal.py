@@ -56,15 +56,13 @@ class Conformal:
     def limits(self, guess: Array, level: float) -> tuple[Array, Array]:
         """The lower and upper limits (n, k) of rows that the K models predict as `guess` (n, K, k)."""
         n = float(self.weight.sum()) * POINTS
-        rank = min((1 - level) * (n + 1), n)  # that many at most may be at or below the lower limit
-        if not 0 < level < 1 or rank < 1:
+        if not 0 < level < 1 or not enough(n, level):
             raise DataError(
-                f"An interval of level {level:g} was asked for, and {n:,.0f} rows were held out. A "
-                "level is "
-                "between 0 and 1, and takes 1 / (1 - level) rows at least. Ask for a lower one."
+                f"An interval of level {level:g} was asked for, and {n:,.0f} rows were held out. It is "
+                "between 0 and 1, and takes 1 / (1 - level) - 1 rows at least. Ask for a lower one."
             )
-        upper = self._rank(guess, n - rank)
-        return -self._rank(-guess, n - rank), upper
+        most = n + 1 - (1 - level) * (n + 1) - 1e-6  # more than that many: the next whole number of them
+        return -self._rank(-guess, most), self._rank(guess, most)
 
     def _rank(self, guess: Array, rank: float) -> Array:
         """The least t (n, k) that more than `rank` of `guess + errors` do not exceed."""
@@ -84,6 +82,11 @@ class Conformal:
                 reached = np.searchsorted(self.errors[f, j], t[:, j] - guess[:, f, j], side="right")
                 total[:, j] += weight * reached
         return total
+
+
+def enough(n: float, level: float) -> bool:
+    """Whether errors of n rows can carry an interval of this level."""
+    return (1 - level) * (n + 1) >= 1 - 1e-9
 
 
 def _points(errors: Array) -> Array:

@@ -16,6 +16,7 @@ from leastwise.alone import validate_alone
 from leastwise.beside import Beside
 from leastwise.choice import Choice, choose
 from leastwise.conformal import MOST_FOLDS, Conformal, Coverage, Model, coverage, inner_parts, predicted
+from leastwise.conformal import enough as enough_rows
 from leastwise.diagnostics import diagnose
 from leastwise.errors import ColumnError, DataError, MissingError, UsageError, did_you_mean, listed, plural
 from leastwise.folds import ALONE, Dealing, enough, merged, splits_of
@@ -158,6 +159,13 @@ class Fit:
         inner = {f: inner_parts(scores, f) for f in range(len(plan.splits))}
         if plan.repeats > 1 or len(inner) > MOST_FOLDS or min(map(len, inner.values())) < 2:
             return NoValidation(f"that takes 3 to {MOST_FOLDS} folds, dealt once")
+        counts = np.array([part.n for part in self.moments.parts])
+        for f, parts in inner.items():
+            sizes = [int(counts[list(out)].sum()) for out in parts]
+            train = int(counts[list(plan.splits[f].train)].sum())
+            few = train - max(sizes) <= self.solution.needs
+            if few or not enough_rows(sum(sizes), level):
+                return NoValidation("the rows that are left without two folds are too few")
         pairs = {(f, k): self._without(f, out) for f, parts in inner.items() for k, out in enumerate(parts)}
         return coverage(self.rows, self.recipe, scores, pairs, level)
 

@@ -377,7 +377,8 @@ def _changes(rows: Rows, recipe: Recipe) -> list[str]:
 
 def _by_sequence(rows: Rows, recipe: Recipe, options: Options, kindred: Kindred, exact: bool) -> Moments:
     """The moments of the same rows, each sequence dealt by itself."""
-    cells, k = kindred.measured.cells, kindred.dealt.parts - len(kindred.dealt.never + kindred.dealt.always)
+    cells, out = kindred.measured.cells, len(kindred.dealt.never + kindred.dealt.always)
+    k = kindred.dealt.parts - out if options.repeats == 1 else int(options.folds or DEFAULT)
     dealt = deal(cells, Regime("sequence", "each"), k if k > 1 else DEFAULT, options.seed)
     places = dict(zip(cells.texts, dealt.part.tolist(), strict=True))
     plan = FoldPlan.of_parts(places, dealt, options.seed)

@@ -15,14 +15,19 @@ import pyarrow.compute as pc
 
 from leastwise import arrow
 from leastwise.disk import whole_file
-from leastwise.errors import ColumnError, UsageError, listed, plural
+from leastwise.encodings import Encoding
+from leastwise.errors import ColumnError, UsageError, did_you_mean, listed, plural
 from leastwise.fitted import Fit
+from leastwise.look import first_rows
 from leastwise.numerics import Array
 from leastwise.rows import Rows, open_rows
-from leastwise.rows.block import ArrowSlab, Kind, Slab
+from leastwise.rows.block import ArrowSlab, Kind, Progress, Slab
 from leastwise.rows.faults import MISSING
+from leastwise.sequences.alignment import Related
+from leastwise.sequences.kin import nearest_of
 
 WRITTEN = (".csv", ".parquet", ".pq")
+NEAR = ("nearest_identity", "band_rmse")  # written beside predictions, where relatives are named
 Write = Callable[[pa.RecordBatch], None]
 
 
@@ -34,13 +39,17 @@ def predict_file(
     as_json: bool = False,
     interval: float | None = None,
     of: str | None = None,
+    relatives: Any = None,
+    progress: Progress | None = None,
     **how: Any,
 ) -> list[str]:
     """Write the rows of `source` with their predictions; gives what should be told of it.
 
-    With `interval`, say 0.95, also the limits within which a new row falls that often. To `output`
-    (.csv or .parquet, whole or not at all), else to stdout as CSV, or as one JSON object a line. A
-    text file's cells are kept as they were written.
+    With `relatives`, the sequences that the model was trained on (a source with that column), also the
+    identity to the nearest of them, and the RMSE that rows of that band of identity had (of the random
+    split; empty where the fit did not count it). With `interval`, say 0.95, also the limits within which a
+    new row falls that often. To `output` (.csv or .parquet, whole or not at all), else to stdout as CSV, or
+    as one JSON object a line. A text file's cells are kept as they were written.
     """
     if output is not None and as_json:
         raise UsageError("--json prints to stdout; -o names a table. Choose one of them.")
@@ -50,9 +59,11 @@ def predict_file(
     fit.matching(rows)
     limits = None if interval is None else fit.limits(interval, of)
     added = _added(fit, rows, limits is not None)
+    near = None if relatives is None else _nearest(fit, rows, relatives, progress)
+    added += [] if near is None else _free(rows, NEAR)
     count = missing = 0
     with sink(None if output is None else Path(output), [*rows.names, *added], as_json) as write:
-        for batch in _predicted(fit, rows, added, limits):
+        for batch in _predicted(fit, rows, added, limits, near):
             write(batch)
             count += batch.num_rows
             missing += batch.column(added[0]).null_count
@@ -73,21 +84,68 @@ def check_output(output: str) -> None:
         )
 
 
-def _added(fit: Fit, rows: Rows, limits: bool) -> list[str]:
-    """What the new columns are called."""
-    targets = fit.recipe.target
-    kinds = ("prediction", "low", "high") if limits else ("prediction",)
-    names = list(kinds) if len(targets) == 1 else [f"{kind}_{t}" for kind in kinds for t in targets]
+def _nearest(
+    fit: Fit, rows: Rows, relatives: Any, progress: Progress | None
+) -> dict[str, tuple[float, float]]:
+    """Of each cell of sequences the identity to the nearest that was trained on, and its band's RMSE."""
+    name = fit.recipe.sequence
+    if name is None:
+        raise UsageError("relatives are of sequences, and this model reads none. Leave them out.")
+    if not rows.rereadable:
+        raise UsageError(
+            f"{rows.source} can be read once, and relatives are looked for first. Write it to a file."
+        )
+    term = next(term for term in fit.recipe.terms if isinstance(term, Encoding))
+    known = open_rows(relatives)
+    if name not in known.names:
+        raise ColumnError(
+            f"There is no column '{name}' in {known.source} (relatives). {did_you_mean(name, known.names)}"
+        )
+    of = {side: list(first_rows(source, name)) for side, source in (("new", rows), ("known", known))}
+    read = {side: term.sequences(texts) for side, texts in of.items()}
+    related = Related()
+    found = nearest_of(read["new"][0], read["known"][0], related, progress)
+    bands = (fit.facts["validation"].get("beside") or {}).get("bands", [])
+    cells = [of["new"][i] for i in read["new"][1]]
+    return {
+        cell: (found[sequence], _band_rmse(bands, found[sequence]))
+        for cell, sequence in zip(cells, read["new"][0], strict=True)
+    }
+
+
+def _band_rmse(bands: list[dict[str, Any]], share: float) -> float:
+    """The RMSE of the band that an identity falls into; nan where it was not counted."""
+    for band in reversed(bands):
+        low = -1.0 if band["low"] is None else band["low"]
+        if share >= low and (share > 0) == (low >= 0):
+            return float(band["rmse"]) if share <= band["high"] or low < 0 else np.nan
+    return np.nan
+
+
+def _free(rows: Rows, names: tuple[str, ...]) -> list[str]:
+    """Names that the source does not have yet."""
     taken = [name for name in names if name in rows.names]
     if taken:
         raise ColumnError(
             f"{rows.source} has a column '{taken[0]}' already. It would be there twice. Rename it."
         )
-    return names
+    return list(names)
+
+
+def _added(fit: Fit, rows: Rows, limits: bool) -> list[str]:
+    """What the new columns are called."""
+    targets = fit.recipe.target
+    kinds = ("prediction", "low", "high") if limits else ("prediction",)
+    names = list(kinds) if len(targets) == 1 else [f"{kind}_{t}" for kind in kinds for t in targets]
+    return _free(rows, tuple(names))
 
 
 def _predicted(
-    fit: Fit, rows: Rows, added: list[str], limits: Callable[[Slab], tuple[Array, ...]] | None
+    fit: Fit,
+    rows: Rows,
+    added: list[str],
+    limits: Callable[[Slab], tuple[Array, ...]] | None,
+    near: Mapping[str, tuple[float, float]] | None,
 ) -> Iterator[pa.RecordBatch]:
     """The slabs as they came, with predictions; a text file's columns all stay text."""
     reads = fit.recipe.reads
@@ -95,6 +153,9 @@ def _predicted(
         table = slab.table()
         typed = _typed(slab, rows, reads) if rows.is_text else slab
         found = fit.predict_slab(typed) if limits is None else np.hstack(limits(typed))
+        if near is not None:
+            cells = typed.texts(fit.recipe.sequence or "").to_pylist()
+            found = np.hstack([found, [near.get(cell, (np.nan, np.nan)) for cell in cells]])
         columns = [arrow.numbers(values, np.isnan(values)) for values in found.T]
         yield pa.RecordBatch.from_arrays([*table.columns, *columns], names=[*table.schema.names, *added])
 

@@ -31,8 +31,8 @@ def sentences(scores: Mapping[str, Any], j: int | None) -> list[str]:
     if found := scores.get("intervals"):
         held, wide = (value if j is None else value[j] for value in (found["held"], found["wide"]))
         lines.append(
-            f"interval {found['level']:.0%} for rows of unseen groups (CV+): {number(wide)} wide; held for "
-            f"{held:.1%} of the rows left out, {found['guaranteed']:.0%} is certain where groups are alike"
+            f"interval {found['level']:.0%} for what was not seen (CV+): {number(wide)} wide; held for "
+            f"{held:.1%} of the rows left out, {found['guaranteed']:.0%} is certain where folds are alike"
         )
     beside = scores.get("beside")
     if beside is not None and j in (None, 0) and beside["repeated"]:

@@ -21,7 +21,7 @@ from leastwise.numerics import workers
 from leastwise.sequences.alignment import Alignments, Database, Progress, Related, without_tags
 from leastwise.sequences.clean import pack
 
-__all__ = ["Kin", "kin"]
+__all__ = ["Kin", "kin", "nearest_of"]
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -87,6 +87,42 @@ def kin(sequences: Iterable[str], related: Related, progress: Progress | None = 
     return Kin(
         distinct, related, found.query[near], found.target[near], found.identity[near], groups, count
     )
+
+
+def nearest_of(
+    new: Iterable[str], known: Iterable[str], related: Related, progress: Progress | None = None
+) -> dict[str, float]:
+    """Of each new sequence the identity to the nearest of the known ones; 0 where none is near.
+
+    Of the CANDIDATES likest (all, where there are few) the NEAREST best by score are aligned; identities
+    are of alignments that are long enough and not by chance. A sequence that is known has 1.
+    """
+    new, known = set(new), set(known)
+    distinct = tuple(sorted(new | known))
+    n, database = len(distinct), Database(distinct)
+    there = np.array([sequence in known for sequence in distinct])
+    asked = np.flatnonzero([sequence in new and sequence not in known for sequence in distinct])
+    found = {sequence: float(sequence in known) for sequence in new}
+    pairs: Iterator[tuple[int, Ints]] = ((i, np.flatnonzero(there)) for i in asked.tolist())
+    if there.sum() > ALL:
+        from leastwise.sequences.candidates import Index
+
+        pairs = Index.of(pack(map(without_tags, distinct))).nearest(CANDIDATES, there, asked)
+
+    def one(pair: tuple[int, Ints]) -> tuple[int, float]:
+        query, targets = pair
+        scores = database.scores(query, targets)
+        some = np.flatnonzero(database.worth(query, targets, scores, related, n))
+        best = some[np.argsort(-scores[some], kind="stable")[:NEAREST]]
+        made = Alignments.of(database.alignments(query, targets[best], scores[best]))
+        return query, float(made.identity[related.reaches(made, n)].max(initial=0.0))
+
+    with ThreadPoolExecutor(workers()) as pool:
+        for done, (query, share) in enumerate(pool.map(one, pairs), 1):
+            found[distinct[query]] = share
+            if progress is not None and done % 32 == 0:
+                progress(done, len(asked))
+    return found
 
 
 def _all(n: int) -> Iterator[tuple[int, Ints]]:
