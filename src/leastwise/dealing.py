@@ -51,9 +51,8 @@ def plan_of(
     if recipe.regime is not None and not (rows.rereadable and alone):
         why = "are read once" if alone else "may be a part of them"
         raise UsageError(
-            f"'{recipe.regime}' has to know all sequences before the pass, and these rows {why}. Fit "
-            "from a file, "
-            "or name a column with group= (--group)."
+            f"'{recipe.regime}' has to know all sequences before the pass, and these rows {why}. Fit from "
+            "a file, or name a column with group= (--group)."
         )
     if recipe.sequence is not None and recipe.named_groups is None and rows.rereadable and alone:
         plan, reason, kindred = _by_regime(rows, recipe, options, k, parts)
@@ -100,8 +99,7 @@ def _by_regime(
     if options.repeats > 1 and regime.kind not in GROUPED:
         raise UsageError(
             f"repeats={options.repeats} deals folds anew, and '{regime}' can be dealt in one way only. "
-            "Leave "
-            "repeats out."
+            "Leave repeats out."
         )
     if options.folds and regime.kind in ("mutations", "target"):
         raise UsageError(f"'{regime}' holds out once, and folds={options.folds} came. Leave it out.")
@@ -110,8 +108,7 @@ def _by_regime(
     if regime.kind == "position" and options.folds and dealt.groups < int(options.folds):
         raise UsageError(
             f"folds={options.folds} came, and {plural(dealt.groups, 'position')} vary. Each fold needs "
-            "one. Pass "
-            f"folds={dealt.groups} or fewer."
+            f"one. Pass folds={dealt.groups} or fewer."
         )
     if regime.kind in GROUPED:
         if dealt.groups < 2 and not options.folds:
@@ -119,12 +116,10 @@ def _by_regime(
                 "all sequences are related: they make one group; name a column (for variants: the position)"
             )
             return None, f"{why} with group= (--group)", kindred
-        least = k if options.folds else 2
         free = dealt.parts - len(dealt.always)
-        if free < least:
+        if options.folds and free < k:
             raise UsageError(
-                f"{least} folds were asked for and there are {plural(dealt.groups, 'group')} that can "
-                "be held "
+                f"{k} folds were asked for and there are {plural(dealt.groups, 'group')} that can be held "
                 f"out. Every fold needs one of its own. Pass folds={max(free, 2)} or fewer (--folds)."
             )
     places = dict(zip(found.cells.texts, dealt.part.tolist(), strict=True))

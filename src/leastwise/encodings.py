@@ -222,9 +222,8 @@ def parts(encoding: str) -> tuple[str, ...]:
             )
         if words and (not 1 <= sizes[0] <= (4 if len(sizes) == 1 else 8)):
             raise UsageError(
-                f"encode_as={part!r}: words of {sizes[0]} residues are too long. All are counted up to "
-                "4; hashed "
-                "('kmers:5:4096') up to 8."
+                f"encode_as={part!r}: words of {sizes[0]} residues are too long. All are counted up to 4; "
+                "hashed ('kmers:5:4096') up to 8."
             )
     if len(set(found)) < len(found) or ("none" in found and len(found) > 1):
         raise UsageError(
@@ -343,9 +342,8 @@ def _variants(
     read: Callable[..., Variants] = variants if named else against
     if unknown == "expected":
         raise UsageError(
-            "unknown='expected' is for features of whole sequences: a substitution to B is no average "
-            "of two. "
-            "Say unknown='mask' or 'drop'."
+            "unknown='expected' is for features of whole sequences: a substitution to B is no average of "
+            "two. Say unknown='mask' or 'drop'."
         )
     if named:
         stops = "drop" if unknown == "drop" else "error"

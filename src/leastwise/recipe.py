@@ -237,9 +237,8 @@ class Recipe:
                 )
         if self.offset is not None and self.wild_type is None:
             raise UsageError(
-                f"offset={self.offset} is the number of the wild type's first residue, and there is "
-                "none. Say "
-                "wild_type='...' (--wild-type), or leave it out."
+                f"offset={self.offset} is the number of the wild type's first residue, and there is none. "
+                "Say wild_type='...' (--wild-type), or leave it out."
             )
 
     def _numeric(self, name: str, role: str, rows: Rows) -> None:

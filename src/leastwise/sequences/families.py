@@ -89,9 +89,9 @@ def consensus(sequences: Iterable[str]) -> str:
     if len(lengths) != 1:
         spread = f"{lengths[0]:,} to {lengths[-1]:,} residues" if len(lengths) else "none at all"
         raise DataError(
-            f"A letter at each position takes sequences of one length, and these have {spread}. Name "
-            "the wild type "
-            "and give variants (A23V), align and cut them to one length, or take encode_as='kmers:3'."
+            f"A letter at each position takes sequences of one length, and these have {spread}. Name the "
+            "wild type and give variants (A23V), align and cut them to one length, or take "
+            "encode_as='kmers:3'."
         )
     codes = packed.codes.reshape(-1, lengths[0])
     counts = np.stack([np.bincount(column, minlength=24)[1:21] for column in codes.T])  # (L, 20)

@@ -270,9 +270,8 @@ def _one_fold(
     """Some cells held out, the others only trained on, in parts among which a penalty can be chosen."""
     if held.all() or not held.any():
         raise DataError(
-            f"'{regime}': {int(held.sum()):,} of {plural(len(held), 'distinct sequence')} are {what}, "
-            "and both "
-            "sides need some. Choose another number, or another way to hold out."
+            f"'{regime}': {int(held.sum()):,} of {plural(len(held), 'distinct sequence')} are {what}, and "
+            "both sides need some. Choose another number, or another way to hold out."
         )
     train = np.flatnonzero(~held)
     same, rank = np.unique([cells.sequences[i] for i in train], return_inverse=True)
@@ -289,9 +288,8 @@ def _needed(cells: Texts, regime: Regime) -> Variants:
     made = _variants(cells)
     if made is None:
         raise UsageError(
-            f"'{regime}' is about variants of one protein, and these sequences have several lengths. "
-            "Name the wild "
-            "type (wild_type=, --wild-type), or take identity:0.3."
+            f"'{regime}' is about variants of one protein, and these sequences have several lengths. Name "
+            "the wild type (wild_type=, --wild-type), or take identity:0.3."
         )
     return made
 
