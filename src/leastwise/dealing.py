@@ -107,7 +107,7 @@ def _by_regime(
     kindred = Kindred(found, dealt)
     if regime.kind == "position" and options.folds and dealt.groups < int(options.folds):
         raise UsageError(
-            f"folds={options.folds} came, and {plural(dealt.groups, 'position')} vary. Each fold needs "
+            f"{options.folds} folds were asked for and {plural(dealt.groups, 'position')} vary. Each needs "
             f"one. Pass folds={dealt.groups} or fewer."
         )
     if regime.kind in GROUPED:

@@ -270,7 +270,15 @@ def settled(
     """
     wanted = parts(encoding or ("properties" if wild_type is None else "one-hot"))
     notes: list[str] = []
-    cells = texts() if wild_type is not None or "one-hot" in wanted else {}
+    cells = {}
+    if wild_type is not None or "one-hot" in wanted:
+        cells = texts()
+        if not cells:
+            raise DataError(
+                f"Column '{column}' has no rows with a sequence. There is nothing to learn. Check it."
+            )
+    if wild_type is not None:
+        _checked_wild(wild_type)
     of: dict[str, Any] = {}
     if wild_type is not None:
         named = _are_names(cells, wild_type)
@@ -301,6 +309,19 @@ def settled(
             _, k, *size = part.split(":")
             found.append(Words(column, unknown, **of, k=int(k), size=int(size[0]) if size else 0))
     return tuple(found), notes
+
+
+def _checked_wild(wild_type: str) -> None:
+    """The wild type is of the twenty letters alone."""
+    try:
+        clean([wild_type])
+    except SequenceError:
+        odd = sorted({letter for letter in wild_type.upper() if letter not in ALPHABET})
+        raise SequenceError(
+            f"The wild type holds {listed(odd)}, which are none of the twenty letters. Variants differ "
+            "from it "
+            "letter by letter. Write it in full."
+        ) from None
 
 
 def _first_fault(column: str, cells: dict[str, int], read: Callable[[list[str]], Any]) -> Any:

@@ -256,7 +256,7 @@ def _by_target(cells: Texts, regime: Regime, k: int, seed: int) -> Dealt:
     means = np.unique(cells.mean)
     if len(means) < 2:
         raise DataError(
-            f"All {plural(len(cells.texts), 'sequence')} have the mean {cells.mean.max(initial=0):g}. "
+            f"The target of all {plural(len(cells.texts), 'sequence')} is {cells.mean.max(initial=0):g}. "
             f"'{regime}' needs lower and higher ones. Take another way to hold out."
         )
     high = low_against_high(cells.mean, group=cells.sequences).label == 1
