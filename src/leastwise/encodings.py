@@ -316,11 +316,11 @@ def _checked_wild(wild_type: str) -> None:
     try:
         clean([wild_type])
     except SequenceError:
-        odd = sorted({letter for letter in wild_type.upper() if letter not in ALPHABET})
+        text = wild_type.upper()
+        odd = [f"'{letter}' at position {i}" for i, letter in enumerate(text, 1) if letter not in ALPHABET]
         raise SequenceError(
-            f"The wild type holds {listed(odd)}, which are none of the twenty letters. Variants differ "
-            "from it "
-            "letter by letter. Write it in full."
+            f"The wild type holds {', '.join(odd[:5])}, none of the twenty letters. Variants differ from "
+            "it letter by letter. Write it in full."
         ) from None
 
 
