@@ -52,17 +52,18 @@ class Recipe:
 
     `target` one name or several; `features` names in order (by default all columns without a role),
     `powers` degrees by column (what `lw.poly("x", 3)` among the features means), `drop` names to
-    leave out; `sequence` a column of protein sequences; `group` rows that belong together in folds, or
-    a `regime` of sequences, as "identity:0.3", "position:modulo" or "mutations:2" (sequences/regimes.py);
-    `encode_as`: what a sequence becomes (encodings.py); `wild_type`: that of which the sequences are
-    variants (cells may then be names such as A23V:K45R), and `offset`, the number of its first residue in
-    them; `weight`, and what it means (`weight_kind`): "analytic" (the variance of the row is s^2 / w),
-    "frequency" (the row was seen w times), "sampling" (it stands for w rows that were not seen); `cluster`
-    rows whose errors hang together (for standard errors); `categorical` columns whose values are levels
-    though they may be numbers; `levels` declared levels by column, the reference first. `missing`: "error",
-    "drop" (the row), or "mean" (numbers: the training rows' mean; texts: a level of their own). `unseen`
-    levels at prediction: "error" or "reference". `dates`: "error" or "days". `unknown` letters of a
-    sequence: "error", "drop", "mask" or "expected" (B, Z and J count as the average over what they may be).
+    leave out; `group` rows that belong together in folds; `weight`, and what it means (`weight_kind`):
+    "analytic" (the variance of the row is s^2 / w), "frequency" (the row was seen w times), "sampling"
+    (it stands for w rows that were not seen); `cluster` rows whose errors hang together (for standard
+    errors); `categorical` columns whose values are levels though they may be numbers; `levels` declared
+    levels by column, the reference first.
+    `missing`: "error", "drop" (the row), or "mean" (numbers: the training rows' mean; texts: a level
+    of their own). `unseen` levels at prediction: "error" or "reference". `dates`: "error" or "days".
+    `sequence` a column of protein sequences; `encode_as` what they become (encodings.py); `wild_type`
+    that of which they are variants (cells may then be names such as A23V:K45R), and `offset`, the number
+    of its first residue in names; `regime`, or `group`: which are held out together, as "identity:0.3",
+    "position:modulo" or "mutations:2" (sequences/regimes.py). `unknown` letters of a sequence: "error",
+    "drop", "mask" or "expected" (B, Z and J count as the average over what they may be).
     """
 
     target: tuple[str, ...] = ()
