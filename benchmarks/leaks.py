@@ -30,14 +30,14 @@ from leastwise.sequences.clean import clean
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-RULE, TEST, DRAWN = Related(), 0.2, 0  # the default definition, the share of test, the seed of the samples
+RULE, TEST = Related(), 0.2  # the default definition, and the share of test
 DEALT, CANDIDATES, WHOLE = 20, 3, 2  # seeds: of dealing a tool's clusters, and of our two splits
 RANDOM = "random split"
 OURS = {False: "leastwise split(exhaustive=False)", None: "leastwise split()"}
 UNPROVEN = "its groups, dealt without certificate"
-SETS = {  # name: file, column of sequences, column of the published sides, at most so many
-    "flip_meltome_2021": ("clustered_task.csv.gz", "sequence", "set", 2_000),
-    "psi_biology_solubility": ("psi_biology.csv.gz", "fasta", "Partition", 4_000),
+SETS = {  # name: file, column of sequences, column of the published sides
+    "flip_meltome_2021": ("clustered_task.csv.gz", "sequence", "set"),
+    "psi_biology_solubility": ("psi_biology.csv.gz", "fasta", "Partition"),
 }
 LIKE = ("--min-seq-id", "0.3", "-c", "0.8")
 DEEP = ("-s", "7.5", "--cluster-mode", "1", "--single-step-clustering")
@@ -52,12 +52,11 @@ TOOLS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Distinct sequences in order, of how many, and the side on which each was published."""
+    """Distinct sequences in order, and the side on which each was published."""
 
     name: str
     sequences: list[str]
     published: NDArray[np.str_]  # (n,)
-    of: int
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -267,8 +266,8 @@ def clstr(file: Path) -> Iterator[tuple[int, int]]:
 
 
 def drawn(folder: Path, name: str) -> Sample | None:
-    """Distinct sequences, cleaned, at most so many by the seed; None where the file is absent."""
-    file, column, side, most = SETS[name]
+    """Distinct sequences, cleaned; None where the file is absent."""
+    file, column, side = SETS[name]
     if not (folder / file).is_file():
         return None
     with gzip.open(folder / file, "rt", encoding="utf-8") as lines:
@@ -277,10 +276,8 @@ def drawn(folder: Path, name: str) -> Sample | None:
     published: dict[str, str] = {}
     for text, line in zip(cleaned, table, strict=True):
         published.setdefault(text, line[side])
-    every = sorted(published)
-    some = np.random.default_rng(DRAWN).permutation(len(every))[:most]
-    sequences = [every[i] for i in np.sort(some)]
-    return Sample(name, sequences, np.array([published[text] for text in sequences]), len(every))
+    sequences = sorted(published)
+    return Sample(name, sequences, np.array([published[text] for text in sequences]))
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, Timing]:
@@ -295,7 +292,7 @@ def about(sample: Sample, truth: Truth, took: Timing) -> str:
     n, mean = len(sample), np.mean([len(text) for text in sample.sequences])
     counts = ", ".join(f"{reading} {int(x.sum()):,}" for reading, x in truth.related.items())
     return (
-        f"{sample.name}: {n:,} of {sample.of:,} distinct sequences, {mean:.0f} residues on average; all "
+        f"{sample.name}: {n:,} distinct sequences, {mean:.0f} residues on average; all "
         f"{n * (n - 1) // 2:,} pairs aligned: {took.cpu:.0f} cpu s, {took.wall:.0f} wall s. Related: "
         f"{counts} pairs; {truth.one_way:,} of `ours` in only one order of the two"
     )
@@ -313,7 +310,7 @@ def notes() -> list[str]:
     definition, any of these, or 0.8 identical over 0.8 of both, whatever E. Either order of the two may
     say so.
 
-    seeds: samples are drawn with seed {DRAWN}, sides dealt with 0, 1, ... Tools' groups and single
+    seeds: sides are dealt with 0, 1, ... Tools' groups and single
     sequences are dealt in random order, each group that still fits into {TEST:.0%} test. split() deals by
     itself, does all its work again for each seed, and moves the rows of `moved` (mean) to train.
 
@@ -330,8 +327,7 @@ def notes() -> list[str]:
     the shorter one. Greedy groups are meant to hold relatives of their representative, not of each
     member.
 
-    as published: among the sequences drawn, so a lower bound for the whole set. `set` was made at 20 %
-    identity by its authors. Partition: % of all sequences with a relative in another partition, each in
+    as published: `set` was made at 20 % identity by its authors. Partition: % of all sequences with a relative in another partition, each in
     turn as test.
     """
     return text.split("\n\n")
