@@ -327,8 +327,8 @@ def notes() -> list[str]:
     the shorter one. Greedy groups are meant to hold relatives of their representative, not of each
     member.
 
-    as published: `set` was made at 20 % identity by its authors. Partition: % of all sequences with a relative in another partition, each in
-    turn as test.
+    as published: `set` was made at 20 % identity by its authors. Partition: % of all sequences with a
+    relative in another partition, each in turn as test.
     """
     return text.split("\n\n")
 
