@@ -28,7 +28,9 @@ from leastwise.errors import (
     StoreError,
     UsageError,
 )
+from leastwise.sequences import language
 from leastwise.sequences.clean import ALPHABET
+from leastwise.sequences.language import LanguageModel, load_model
 
 code = importlib.import_module("leastwise.sequences.embed")  # the package may have a function of that name
 embed, embed_residues, windows = code.embed, code.embed_residues, code.windows
@@ -283,7 +285,7 @@ def test_a_run_that_was_stopped_is_taken_up_and_no_sequence_is_read_twice(esm, t
 def test_a_run_that_is_killed_outright_keeps_what_was_written(esm, tmp_path):
     program = (
         "import os, importlib; m = importlib.import_module('leastwise.sequences.embed')\n"
-        "m.SHARD_SECONDS = 0.0\n"
+        "import leastwise.sequences.embedded_cache as c; c.SHARD_SECONDS = 0.0\n"
         "stop = lambda done, total: os._exit(9) if done >= 5 else None\n"
         f"m.embed({proteins(20)!r}, {str(esm)!r}, batch=1, cache={str(tmp_path)!r}, progress=stop)"
     )
@@ -333,6 +335,125 @@ def test_a_cache_that_cannot_be_made_is_refused(esm, tmp_path):
 
 
 # --- the model ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """What was loaded, in order: folders, each with its device."""
+    seen: list[tuple[str, str]] = []
+    real = language._load
+
+    def counted(transformers, source, here, place, half):
+        seen.append((source, place))
+        return real(transformers, source, here, place, half)
+
+    monkeypatch.setattr(language, "_load", counted)
+    return seen
+
+
+@pytest.mark.parametrize("asked", [{}, {"layer": 0}, {"layer": 1, "window": 20}, {"batch": 60}])
+@pytest.mark.parametrize("kind", ["esm", "t5"])
+def test_a_loaded_model_gives_the_bits_of_its_folder_however_often_it_is_used(request, kind, asked):
+    folder, seqs = request.getfixturevalue(kind), [*proteins(), "MKVLA" * 30, "MKX"]
+    model = load_model(folder)
+    for _ in range(2):
+        one, two = (embed(seqs, by, unknown="mask", **asked) for by in (model, folder))
+        assert (one.vectors == two.vectors).all()
+        assert (one.model, one.layer, one.precision, one.digest, one.notes) == (
+            two.model, two.layer, two.precision, two.digest, two.notes,
+        )  # fmt: skip
+        rows = [embed_residues(seqs, by, unknown="mask", **asked).residues for by in (model, folder)]
+        assert all((mine == its).all() for mine, its in zip(*rows, strict=True))
+
+
+def test_a_loaded_model_is_loaded_once_and_a_folder_each_time(esm, loads):
+    model = load_model(esm, device="cpu")
+    for text in ("MK", "LA", "MKV"):
+        embed([text], model)
+        embed_residues([text], model)
+    assert loads == [(str(esm), "cpu")]
+    embed(["MK"], esm)
+    embed_residues(["MK"], str(esm))
+    assert len(loads) == 3
+
+
+def test_a_loaded_model_and_its_folder_share_the_cache(esm, tmp_path, batches):
+    first = embed(["MKV", "LA"], esm, cache=tmp_path)
+    batches.clear()
+    second = embed(["LA", "MKV"], load_model(esm), cache=tmp_path)
+    assert batches == []
+    assert (second.vectors[::-1] == first.vectors).all()
+    assert second.notes == ("2 distinct sequences found in the cache",)
+
+
+def test_a_loaded_model_says_what_it_is_in_one_line(esm):
+    model = load_model(esm, half=True, local=True)
+    assert (model.name, model.layers, model.width) == (str(esm), 2, 16)
+    assert (model.precision, model.device) == ("bfloat16", "cpu")
+    assert embed(["MK"], model).notes == ("computed in bfloat16 on cpu: about 3 digits",)
+    said = "layers=2, width=16, precision='bfloat16')"
+    assert repr(model) == f"LanguageModel(name={str(esm)!r}, digest={model.digest!r}, {said}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        ({"device": "cpu"}, "device='cpu'"),
+        ({"half": False}, "half=False"),
+        ({"half": True, "local": True}, "half=True"),
+        ({"local": True}, "local=True"),
+    ],
+)
+def test_what_loading_settles_is_refused_beside_a_loaded_model(esm, asked, first):
+    model = load_model(esm)
+    for verb in (embed, embed_residues):
+        with pytest.raises(UsageError) as caught:
+            verb(["MK"], model, **asked)
+        assert str(caught.value) == (
+            f"{first} came beside '{esm}', which is loaded, in float32 on cpu. Loading settles that. Leave "
+            "it out, or pass it to load_model."
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "came"),
+    [
+        (3, "3"),
+        (None, "None"),
+        (b"esm", "b'esm'"),
+        (["facebook/esm2_t6_8M_UR50D"], r"\['facebook/esm2_t6_8M_UR50D'\]"),
+        (torch.nn.Sequential(torch.nn.Linear(2, 2)), "<Sequential>"),  # shown, it has several lines
+        (LanguageModel, "<type>"),
+    ],
+)
+def test_what_is_neither_a_path_nor_a_model_is_refused_before_sequences_are_read(model, came):
+    words = rf"^model={came} came\. A folder or a name on the Hugging Face hub is needed\. Pass one; embed"
+    for verb in (embed, embed_residues):
+        with pytest.raises(UsageError, match=words):
+            verb(iter(lambda: pytest.fail("a sequence was read"), 0), model)
+    with pytest.raises(UsageError, match=words):
+        load_model(model)
+
+
+def test_a_model_is_not_loaded_from_a_loaded_one(esm):
+    with pytest.raises(UsageError, match=r"came, loaded already\. .* Pass this one to embed as it is\."):
+        load_model(load_model(esm))
+
+
+def test_options_of_reading_are_refused_beside_a_loaded_model_as_beside_its_folder(esm):
+    model = load_model(esm)
+    for asked in ({"layer": 3}, {"layer": "last"}, {"batch": 0}, {"window": 2.5}, {"unknown": "guess"}):
+        with pytest.raises(UsageError, match="came") as mine:
+            embed(["MK"], model, **asked)
+        with pytest.raises(UsageError, match="came") as its:
+            embed(["MK"], esm, **asked)
+        assert str(mine.value) == str(its.value)
+
+
+def test_a_device_that_gives_nothing_back_is_refused(esm):
+    with pytest.raises(UsageError, match=r"^device='meta' came: .* Pass 'cpu', 'cuda' or 'mps'\."):
+        load_model(esm, device="meta")
+    assert load_model(esm, device=torch.device("cpu")).device == "cpu"
 
 
 def test_half_precision_agrees_to_two_digits_and_is_told(esm):
@@ -462,7 +583,7 @@ def test_states_that_are_not_finite_are_refused(tmp_path):
     tensors = load_file(model / "model.safetensors")
     tensors["encoder.emb_layer_norm_after.bias"][:] = np.nan
     save_file(tensors, model / "model.safetensors", {"format": "pt"})
-    with pytest.raises(DataError, match="not finite, in float32"):
+    with pytest.raises(DataError, match=r"not finite, in float32.* Load it with half=False\."):
         embed(["MK"], model)
 
 

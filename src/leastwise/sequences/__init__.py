@@ -21,6 +21,7 @@ from leastwise.sequences.families import (
 )
 from leastwise.sequences.features import features
 from leastwise.sequences.identity import Certificate, Split, cluster, split
+from leastwise.sequences.language import LanguageModel, load_model
 from leastwise.sequences.repeats import Repeats, repeats
 from leastwise.sequences.variants import Variants, against, one_hot_variants, variants
 from leastwise.sequences.words import relatives
@@ -31,6 +32,7 @@ __all__ = [
     "EmbeddedResidues",
     "Family",
     "Labels",
+    "LanguageModel",
     "Related",
     "Repeats",
     "SequenceDataset",
@@ -48,6 +50,7 @@ __all__ = [
     "encode",
     "features",
     "is_family",
+    "load_model",
     "low_against_high",
     "one_hot",
     "one_hot_variants",
