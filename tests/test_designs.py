@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leastwise.errors import SequenceError, UsageError
+from leastwise.errors import UsageError
 from leastwise.sequences import designs
 from leastwise.sequences.clean import ALPHABET, pack
 from leastwise.sequences.designs import (
@@ -19,8 +19,6 @@ from leastwise.sequences.designs import (
     hashed_names,
     kmer_names,
     kmers,
-    one_hot_positions,
-    position_names,
 )
 from leastwise.sequences.scales import EITHER
 
@@ -111,20 +109,6 @@ def test_hashed_words_are_the_signed_sums_of_a_loop(seqs: list[str], k: int, siz
     np.testing.assert_allclose(shares, expected / totals, rtol=1e-15)
 
 
-@given(st.lists(LETTERS, max_size=5), st.integers(14, 20))
-@settings(max_examples=40, deadline=None)
-def test_each_letter_has_its_place(seqs: list[str], length: int) -> None:
-    names, X = position_names(length), one_hot_positions(pack(seqs), length)
-    sound(X)
-    expected = np.zeros((len(seqs), 20 * length))
-    for i, sequence in enumerate(seqs):
-        for place, letter in enumerate(sequence):
-            for word, weight in read(letter).items():
-                expected[i, names.index(f"{place + 1}{word}")] = weight
-    np.testing.assert_array_equal(X.toarray(), expected)
-    assert len(names) == 20 * length
-
-
 def test_words_at_the_seam_of_two_sequences_do_not_count() -> None:
     X = kmers(pack(["AC", "DE"]), 2, scale="count")
     assert [kmer_names(2)[j] for j in X.indices] == ["AC", "DE"]
@@ -179,17 +163,10 @@ def test_columns_and_signs_are_dealt_evenly() -> None:
         (lambda s: hashed_kmers(s, 9, 10), "k=9"),
         (lambda s: kmer_names(5), "k=5"),
         (lambda s: hashed_names(3, 0), "size=0"),
-        (lambda s: position_names(0), "length=0"),
         (lambda s: hashed_kmers(s, 3, 0), "size=0"),
         (lambda s: hashed_kmers(s, 3, 10, seed=-1), "seed=-1"),
-        (lambda s: one_hot_positions(s, 0), "length=0"),
     ],
 )
 def test_what_does_not_apply_is_refused(call: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         call(pack(["ACD"]))
-
-
-def test_a_longer_sequence_is_not_cut() -> None:
-    with pytest.raises(SequenceError, match=r"Sequence 2 has 3 residues, length=2\. Nothing is cut"):
-        one_hot_positions(pack(["AC", "ACD"]), 2)

@@ -203,7 +203,9 @@ def test_numbering_is_found_from_the_letters(first):
     names = [f"{letter}{i + first}W" for i, letter in enumerate(WILD)]
     made = variants(names, WILD)
     assert made.first == first
-    assert made.numbering == f"Counted from {first}, which agrees with 22 wild-type letters in the names."
+    far = "" if first in (0, 1) else ", the number of the wild type's first residue"
+    told = f"Counted from {first}{far}, which agrees with 22 wild-type letters in the names."
+    assert made.numbering == told
     assert made.names == tuple(names)
     assert variants(names, WILD, offset=first).first == first
 

@@ -406,6 +406,18 @@ def _unknown_text(text: _Text) -> str:
         f"{', ...' if len(index) > SHOWN else ''}. The letters {ALPHABET} are needed. "
         "Pass unknown='mask' to write them as X, or unknown='drop' to leave those sequences out."
         f"{' Gaps are taken out by gaps=' + repr('remove') + '.' if _GAP[text.raw[index]].any() else ''}"
+        f"{_like_names(text)}"
+    )
+
+
+def _like_names(text: _Text) -> str:
+    """A hint where cells look like the names of variants."""
+    some = text.strings[:SHOWN]
+    if not some or not all(re.match(r"(p\.)?[A-Za-z]{1,3}\d+[A-Za-z*=]", str(one).strip()) for one in some):
+        return ""
+    return (
+        " If these are names of variants, say what they differ from: wild_type=, letters or a FASTA file "
+        "(--wild-type)."
     )
 
 

@@ -1,8 +1,7 @@
-"""Sequences as sparse designs: counts of words, hashed words, and a one at each position.
+"""Sequences as sparse designs: counts of words, and hashed words.
 
     packed codes -> (row, word, mark) of each word of k residues -> sorted as integers -> CSR   kmers
                             word -> column and sign              -> the same                    hashed_kmers
-                 -> 20 position + letter                         -> CSR                    one_hot_positions
 
 Each gives one of scipy's CSR arrays (n, columns), float64, in canonical form, without stored zeros; what
 its columns are called is known before any sequence: kmer_names, hashed_names, position_names. Words hold no
@@ -18,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leastwise.errors import SequenceError, UsageError
+from leastwise.errors import UsageError
 from leastwise.sequences.clean import ALPHABET, Packed
 from leastwise.sequences.scales import PARTS
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["hashed_kmers", "hashed_names", "kmer_names", "kmers", "one_hot_positions", "position_names"]
+__all__ = ["hashed_kmers", "hashed_names", "kmer_names", "kmers"]
 
 Ints = NDArray[np.int64]
 Words = tuple[Ints, NDArray[np.uint64], Ints]  # row, word, how often its weight was halved
@@ -34,7 +33,6 @@ COUNTED, HASHED = 4, 8  # the longest words: 160,000 columns; 256 readings of a 
 SCALES = ("share", "count")
 PIECE = 1 << 18  # residues whose words are sorted at once
 
-_EACH = np.count_nonzero(PARTS, axis=1)  # amino acids that a code may be: 0, 1 or 2
 _FIRST = PARTS.argmax(axis=1).astype(np.uint64)  # (24,)
 _LAST = (19 - PARTS[:, ::-1].argmax(axis=1)).astype(np.uint64)
 _MARKS = 2.0 ** -np.arange(16)  # a weight by how often it was halved, then the same with the other sign
@@ -100,47 +98,6 @@ def hashed_names(k: int, size: int) -> tuple[str, ...]:
     _whole("k", k, 1, HASHED)
     _whole("size", size, 1, 2**31 - 1)
     return tuple(f"kmer{k}#{j}" for j in range(size))
-
-
-def one_hot_positions(packed: Packed, length: int) -> csr_array:
-    """A one where a sequence has a letter at a position: (n, 20 length).
-
-    Column 20 position + letter, both from 0. Masked residues and what lies beyond a shorter sequence are
-    zeros; B, Z and J are two halves. O(residues). Raises `SequenceError` for a longer sequence,
-    `UsageError` for a `length` below 1.
-
-    >>> from leastwise.sequences.clean import pack
-    >>> X = one_hot_positions(pack(["AC", "D"]), 2)
-    >>> [position_names(2)[j] for j in X.indices], X.indptr.tolist()
-    (['1A', '2C', '1D'], [0, 2, 3])
-    """
-    from scipy.sparse import csr_array
-
-    _whole("length", length, 1, 2**31 // 20)
-    n, longest = len(packed.lengths), int(packed.lengths.max(initial=0))
-    if longest > length:
-        raise SequenceError(
-            f"Sequence {int(packed.lengths.argmax()) + 1:,} has {longest:,} residues, length={length:,}. "
-            f"Nothing is cut silently. Pass length={longest} or more, or shorten the sequences yourself."
-        )
-    each = _EACH[packed.codes]
-    column = 20 * (np.arange(len(each)) - np.repeat(packed.offsets[:-1], packed.lengths))
-    column = np.repeat(column + _FIRST[packed.codes].astype(np.int64), each)
-    until = np.append(0, np.cumsum(each))
-    second = until[1:][each == 2] - 1
-    column[second] += (_LAST - _FIRST).astype(np.int64)[packed.codes[each == 2]]
-    data = np.repeat(1.0 / np.maximum(each, 1), each)
-    return csr_array((data, column, until[packed.offsets]), shape=(n, 20 * length))
-
-
-def position_names(length: int) -> tuple[str, ...]:
-    """Each letter of each position, from 1, the columns of `one_hot_positions`: `12V`, (20 length).
-
-    >>> position_names(2)[18:22]
-    ('1W', '1Y', '2A', '2C')
-    """
-    _whole("length", length, 1, 2**31 // 20)
-    return tuple(f"{place}{letter}" for place in range(1, length + 1) for letter in ALPHABET)
 
 
 def _check(k: int, most: int, scale: str) -> None:

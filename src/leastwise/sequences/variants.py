@@ -313,7 +313,8 @@ def _numbering(read: _Mutations, wild: Bytes, offset: int | None) -> _Numbered:
         best = min(zip(-votes, abs(starts - 1), starts, strict=True), default=(0, 0, 1))[2]
         raise DataError(_disagreement(read, wild, np.sort(at), int(best), offset))
     if len(fit) == 1:
-        return fit[0], f"Counted from {fit[0]}, which agrees with {letters}."
+        far = "" if fit[0] in (0, 1) else ", the number of the wild type's first residue"
+        return fit[0], f"Counted from {fit[0]}{far}, which agrees with {letters}."
     told = f"{len(fit):,} numberings agree with {letters} (counted from {_shown(map(str, fit))})"
     for first in (1, 0):
         if first in fit:
