@@ -325,10 +325,14 @@ def test_two_folds_choose_a_penalty_and_say_why_no_fold_can_choose_its_own():
         assert "three at least" in fit.validation.reason
 
 
-def test_a_choice_by_one_predefined_fold_is_refused():
-    frame = table().assign(part=np.tile(["train", "test", "test"], 20))
-    with pytest.raises(UsageError, match=r"1 fold\. Two are needed"):
-        lw.fit(frame, "y", drop="g", group="part", folds="predefined", penalty=lw.L2("cv"))
+def test_with_one_predefined_fold_parts_of_what_is_trained_on_choose():
+    frame = table().assign(part=np.tile(["train", "test", "train"], 20))
+    fit = lw.fit(frame, "y", drop="g", group="part", folds="predefined", penalty=lw.L2("cv"))
+    assert fit.validation.n.tolist() == [20]
+    planted = frame.assign(y=lambda d: np.where(d["part"] == "test", 1e3 * d["y"], d["y"]))
+    other = lw.fit(planted, "y", drop="g", group="part", folds="predefined", penalty=lw.L2("cv"))
+    np.testing.assert_allclose(other.validation.alpha, fit.validation.alpha, rtol=1e-6)
+    np.testing.assert_allclose(other.validation.coef, fit.validation.coef, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("penalty", [None, lw.L2(0.1)], ids=["least squares", "ridge"])

@@ -159,6 +159,11 @@ COLUMNS = [
 ]
 FITTING = [
     click.option(
+        "--transform",
+        metavar="HOW",
+        help="Of the target: log, log:0.01 (floor), log:5%, ranks, or chosen by folds: cv, cv:spearman.",
+    ),
+    click.option(
         "--rank",
         type=click.Choice(["drop", "error", "min-norm"]),
         help="Dependent columns; drop if not given.",

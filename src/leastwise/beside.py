@@ -51,6 +51,21 @@ class Band:
     nearest_rmse: float
 
 
+@dataclass(frozen=True)
+class Across:
+    """The `highest` identity of a held-out sequence to a training one, as far as `pairs` were aligned.
+
+    `related`: held-out rows with one that is as near as relatives are; `alone`: the share of rows with none
+    that chance does not explain.
+    """
+
+    highest: float
+    related: int
+    alone: float
+    pairs: int
+    exhaustive: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Beside:
     """All that stands beside the score of a fit of sequences."""
@@ -60,6 +75,7 @@ class Beside:
     nearest_random: Nearest | None
     bands: tuple[Band, ...]  # of the random split
     repeats: Repeats
+    across: Across | None  # of the honest split
 
     @classmethod
     def of(cls, kindred: Kindred, scores: Validation, random: Validation | NoValidation) -> Beside:
@@ -71,7 +87,22 @@ class Beside:
             None if by_chance is None else nearest(kindred, by_chance, by_chance.rows),
             () if by_chance is None else bands(kindred, by_chance, by_chance.rows),
             kindred.measured.repeats(),
+            across(kindred, scores, scores.rows),
         )
+
+
+def across(kindred: Kindred, scores: Validation, held: HeldOut) -> Across | None:
+    """How near held-out rows are to training ones; None where no sequences were aligned."""
+    kin = kindred.dealt.kin
+    if kin is None:
+        return None
+    _, identity, _ = _copied(kindred, scores, held)
+    some = np.isin(held.part, [part for split in scores.plan.splits for part in split.held])
+    share = identity[some]
+    return Across(
+        float(share.max(initial=0.0)), int((share >= kin.related.identity).sum()),
+        float((share == 0).mean()), kin.pairs, kin.exhaustive,
+    )  # fmt: skip
 
 
 def nearest(kindred: Kindred, scores: Validation, held: HeldOut) -> Nearest | None:

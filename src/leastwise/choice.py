@@ -7,14 +7,14 @@ one alpha serves all: errors count in units of each target's variance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from leastwise.errors import UsageError, plural
-from leastwise.folds import Dealing
 from leastwise.moments import Moments
 from leastwise.numerics import Array, one_blas_thread, workers
 from leastwise.solve.missed import Missed
@@ -79,7 +79,23 @@ class Choice:
         return float(self.alphas[self.chosen])
 
 
-def choose(dealings: Sequence[Dealing], model: Regularised) -> Choice:
+class Sides(Protocol):
+    """The moments of some rows, and for each fold of them those trained on and those held out."""
+
+    @property
+    def whole(self) -> Moments: ...
+
+    @property
+    def training(self) -> Sequence[Moments]: ...
+
+    @property
+    def folds(self) -> Sequence[Moments]: ...
+
+    @property
+    def least(self) -> int: ...
+
+
+def choose(dealings: Sequence[Sides], model: Regularised) -> Choice:
     """The errors of the model's path on every fold of these dealings. Cost: a path for each, in threads.
 
     A path that was made here goes on further down as long as the least error lies at its end. The alphas
@@ -87,14 +103,18 @@ def choose(dealings: Sequence[Dealing], model: Regularised) -> Choice:
     UsageError where there are fewer than two folds.
     """
     folds = len(dealings[0].folds) if dealings else 0
-    if folds < 2:
+    if folds < (dealings[0].least if folds else 1):
         raise UsageError(
             f"alpha='{model.penalty.rule}' is chosen by held-out folds, and there "
             f"{'is' if folds == 1 else 'are'} {plural(folds, 'fold')}. Two are needed (folds=, --folds)."
         )
-    problem = model.problem(dealings[0].rounded.whole)
+    if folds == 1 and model.penalty.rule == "1se":
+        raise UsageError(
+            "alpha='1se' takes how errors differ between folds, and one fold chooses here. Take 'cv'."
+        )
+    problem = model.problem(dealings[0].whole)
     scale = problem.c.square[len(problem.deviation) :] / problem.c.weight  # (k,)
-    folds_of = [_Fold.of(*pair, model) for d in dealings for pair in _pairs(d.rounded)]
+    folds_of = [_Fold.of(*pair, model) for d in dealings for pair in zip(d.training, d.folds, strict=True)]
     weight, unit = np.array([fold.weight for fold in folds_of]), np.where(scale > 0, scale, 1.0)
 
     def told(alphas: Array, mse: Array) -> Choice:
@@ -109,10 +129,6 @@ def choose(dealings: Sequence[Dealing], model: Regularised) -> Choice:
         mse = np.concatenate([found.mse, _errors(folds_of, model, more)])
         found = told(np.append(found.alphas, more), mse)
     return found
-
-
-def _pairs(dealing: Dealing) -> Iterable[tuple[Moments, Moments]]:
-    return zip(dealing.training, dealing.folds, strict=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,9 @@ a shift that the folds do not have is not in it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from leastwise.errors import DataError
 from leastwise.numerics import Array
 from leastwise.recipe import Recipe
 from leastwise.rows import Rows, Slab
+from leastwise.transforms import Transform
 from leastwise.validation import Validation
 
 MOST_FOLDS = 10  # of which every two are left out
@@ -31,13 +33,22 @@ POINTS = 512  # of the errors of a fold that are kept: each stands for the large
 STEPS = 60  # of bisection
 
 
+class Interval(NamedTuple):
+    """Predictions and their limits, each as `predict` gives predictions."""
+
+    prediction: Any
+    low: Any
+    high: Any
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Coefficients (k, p) and intercept (k,) of one training, and what it fills gaps with."""
+    """Coefficients (k, p) and intercept (k,) of one training, what fills gaps, and what turns y back."""
 
     coef: Array
     intercept: Array
     fills: Array
+    back: Transform = Transform()  # noqa: RUF009  # frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,20 +125,39 @@ def _one(X: Any, filled: tuple[int, ...], model: Model) -> Array:
         X = np.array(X, np.float64)
         for m, place in enumerate(filled):
             X[np.isnan(X[:, place]), place] = model.fills[m]
-    return np.asarray(X @ model.coef.T + model.intercept)
+    return np.asarray(model.back.back(X @ model.coef.T + model.intercept))
+
+
+def why_uncovered(scores: Validation, counts: NDArray[np.int64], needed: int, level: float) -> str:
+    """Why it cannot be said how often intervals hold, of parts of `counts` (k,) rows; "" where it can."""
+    plan = scores.plan
+    inner = [inner_parts(scores, f) for f in range(len(plan.splits))]
+    if plan.repeats > 1 or len(inner) > MOST_FOLDS or min(map(len, inner)) < 2:
+        return f"that takes 3 to {MOST_FOLDS} folds, dealt once"
+    for split, parts in zip(plan.splits, inner, strict=True):
+        sizes = [int(counts[list(out)].sum()) for out in parts]
+        train = int(counts[list(split.train)].sum())
+        if train - max(sizes) <= needed or not enough(sum(sizes), level):
+            return "the rows that are left without two folds are too few"
+    return ""
 
 
 def coverage(
     rows: Rows,
     recipe: Recipe,
     scores: Validation,
-    pairs: dict[tuple[int, int], Model],
+    without: Callable[[int, tuple[int, ...]], Model],
     level: float,
 ) -> Coverage:
-    """How often intervals made without a fold hold there; `pairs[f, k]` are models without folds f and k.
+    """How often intervals made without a fold hold there; `without(f, parts)` is the model of fold f less
+    these parts of its training rows.
 
-    k counts the inner folds of f. A pass; memory: a number a row for each of the models.
+    A pass, and K (K - 1) models; memory: a number a row for each of them.
     """
+    splits = scores.plan.splits
+    pairs = {
+        (f, k): without(f, out) for f in range(len(splits)) for k, out in enumerate(inner_parts(scores, f))
+    }
     keys = list(pairs)
     models = [pairs[key] for key in keys]
 
@@ -139,7 +169,6 @@ def coverage(
     none: list[tuple[NDArray[np.int64], Array, Array]] = []
     parts = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
     part, Y, found = (np.concatenate([piece[i] for piece in parts]) for i in range(3))
-    splits = scores.plan.splits
     held, width = [], []
     for f, split in enumerate(splits):
         inner = inner_parts(scores, f)
@@ -153,7 +182,17 @@ def coverage(
     return Coverage(level, np.array(held), np.array(width))
 
 
+def models_of(scores: Validation) -> list[Model]:
+    """The models of the folds of the first dealing."""
+    one = zip(scores.coef, scores.intercept, scores.fills, strict=True)
+    backs = scores.back or (Transform(),) * len(scores.coef)
+    folds = len(scores.plan.splits) // scores.plan.repeats
+    return [Model(*each, back) for each, back in list(zip(one, backs, strict=True))[:folds]]
+
+
 def inner_parts(scores: Validation, f: int) -> list[tuple[int, ...]]:
     """The folds of fold f's training rows: the others, or the parts that are only trained on."""
     split = scores.plan.splits[f]
+    if scores.plan.judge:
+        return [scores.plan.judge]
     return list(split.others) if len(split.others) > 1 else [(part,) for part in split.always]

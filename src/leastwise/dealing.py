@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from leastwise.options import Options
 from leastwise.recipe import Recipe, explain_missing
 from leastwise.related import Kindred, measured
 from leastwise.rows import Rows, Slab
+from leastwise.rows.block import WITHIN
 from leastwise.sequences.regimes import GROUPED, Regime, choose, deal
 
 MOST_FOLDS = 1_000
@@ -142,7 +144,11 @@ def _by_labels(rows: Rows, recipe: Recipe, way: str, alone: bool) -> FoldPlan:
                 else "condense sees a part of the rows. Give the folds to fit, or a number of them here."
             )
         )
-    sizes = _sizes(rows, recipe)
+    sizes: Counter[str] = Counter()
+    for label, count in _sizes(
+        rows, recipe
+    ).items():  # of what is trained on, each sequence comes by itself
+        sizes[label.partition(WITHIN)[0]] += count
     if len(sizes) > MOST_FOLDS:
         raise UsageError(
             f"There are {len(sizes):,} groups, and each would be a fold, which holds moments. Ask for a "
@@ -178,7 +184,7 @@ def _sizes(rows: Rows, recipe: Recipe) -> dict[str, int]:
     """How many rows that can be used each group (or sequence) has."""
     name = recipe.together or ""
     every = recipe.missing == "error" and recipe.weight is None
-    simple = every and recipe.unknown != "drop"  # then no row can be left out
+    simple = every and recipe.unknown != "drop" and not recipe.sides  # then no row can be left out
     kinds = {name: recipe.reads_all[name]} if simple else recipe.reads_all
 
     def step(slab: Slab) -> Look:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from leastwise.teach import LinearRegression
 
 STEPS = 100
-NOT_OURS = ("rank", "se", "cluster", "alphas", "factors", "bounds", "positive", "repeats")
+NOT_OURS = ("rank", "se", "cluster", "transform", "alphas", "factors", "bounds", "positive", "repeats")
 CONVERGED = 1e-12  # of what could be gained: less than that is left
 CHUNK = 1_024  # steps whose validation losses are looked at together
 OTHER_NAMES = {
@@ -93,7 +93,14 @@ def _sorted_out(
     if training is not None and not isinstance(training, Training):
         raise UsageError(f"training={training!r} is no Training. Make one, or leave it out.")
     ours = {f.name for f in fields(Training)}
-    theirs = {f.name for cls in (Recipe, Options) for f in fields(cls)} - {"terms", "filled", "notes"}
+    theirs = {f.name for cls in (Recipe, Options) for f in fields(cls)} - {
+        "terms",
+        "filled",
+        "notes",
+        "scale",
+        "sides",
+        "marked",
+    }
     theirs = (theirs | set(OPENING)) - set(NOT_OURS)
     for name in common:
         if name in NOT_OURS:
@@ -117,10 +124,10 @@ def _sorted_out(
 
 def _for_fit_alone(recipe: Recipe | None, options: Options | None) -> None:
     """What a recipe or options ask for that descent has not."""
-    plain = Options()
+    asked, plain = {"cluster": recipe, "transform": recipe}, (Recipe(), Options())
     for name in (*NOT_OURS, "penalty", "standardize"):
-        value = getattr(recipe if name == "cluster" else options, name, None)
-        if value is not None and value != getattr(plain, name, None):
+        value = getattr(asked.get(name, options), name, None)
+        if value is not None and value != getattr(plain[name not in asked], name):
             raise UsageError(_for_fit(name, value))
     if isinstance(getattr(options, "folds", None), str):
         raise UsageError(_for_fit("folds", getattr(options, "folds", None)))

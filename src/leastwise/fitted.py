@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,19 @@ from leastwise import arrow
 from leastwise.alone import validate_alone
 from leastwise.beside import Beside
 from leastwise.choice import Choice, choose
-from leastwise.conformal import MOST_FOLDS, Conformal, Coverage, Model, coverage, inner_parts, predicted
-from leastwise.conformal import enough as enough_rows
+from leastwise.conformal import (
+    Conformal,
+    Coverage,
+    Interval,
+    Model,
+    coverage,
+    models_of,
+    predicted,
+    why_uncovered,
+)
 from leastwise.diagnostics import diagnose
 from leastwise.errors import ColumnError, DataError, MissingError, UsageError, did_you_mean, listed, plural
-from leastwise.folds import ALONE, Dealing, enough, merged, splits_of
+from leastwise.folds import ALONE, Dealing, enough, merged, rounded, splits_of
 from leastwise.frames import native_table, to_frame
 from leastwise.inference import (
     CLUSTERED,
@@ -48,6 +56,8 @@ from leastwise.rows.block import Left, Tally
 from leastwise.rows.memory import ArrayRows, real_matrix
 from leastwise.solve import Solution
 from leastwise.solve.paths import Path
+from leastwise.transformed import Transformed
+from leastwise.transforms import CHOSEN
 from leastwise.validation import NoValidation, Validation, by_least_squares, held_out, validate
 
 
@@ -74,7 +84,8 @@ class Fit:
     rows: Rows | None = field(default=None, repr=False)  # None once loaded from a file
     choice: Choice | None = field(default=None, repr=False)  # of the penalty, where it was to be chosen
     kindred: Kindred | None = field(default=None, repr=False)  # sequences, where folds were made by them
-    dealt_anew: Callable[[], Moments] | None = field(default=None, repr=False)  # each sequence by itself
+    dealt_anew: Callable[[], Moments | Transformed] | None = field(default=None, repr=False)  # by itself
+    scaled: Transformed | None = field(default=None, repr=False)  # of a target that was transformed
 
     # ---- coefficients ----
 
@@ -108,6 +119,8 @@ class Fit:
         reason = self.unscored or enough(self.moments, self.solution.needs) or self._too_few_to_choose
         if reason:
             return NoValidation(reason)
+        if self.scaled is not None:
+            return self.scaled.validation(self.solution)
         again = None
         if self.rows is not None and self.rows.rereadable:
             again = partial(held_out, self.rows, self.recipe)
@@ -118,9 +131,12 @@ class Fit:
         """The same with each sequence dealt by itself: what a random split would have said."""
         if self.kindred is None or self.dealt_anew is None or self.kindred.dealt.regime.kind == "sequence":
             return NoValidation("rows were not dealt by kinship")
-        moments = self.dealt_anew()
+        found = self.dealt_anew()
+        moments = found if isinstance(found, Moments) else found.own
         if reason := enough(moments, self.solution.needs):
             return NoValidation(reason)
+        if not isinstance(found, Moments):
+            return found.validation(self.solution)
         again = None if self.rows is None else partial(held_out, self.rows, self.recipe)
         return validate(moments, self._anew, self.solution, again=again)
 
@@ -155,37 +171,20 @@ class Fit:
             return scores
         if self.rows is None or self.moments is None or scores.again is None or scores.plan.by == ALONE:
             return NoValidation("the rows cannot be read again")
-        plan = scores.plan
-        inner = {f: inner_parts(scores, f) for f in range(len(plan.splits))}
-        if plan.repeats > 1 or len(inner) > MOST_FOLDS or min(map(len, inner.values())) < 2:
-            return NoValidation(f"that takes 3 to {MOST_FOLDS} folds, dealt once")
         counts = np.array([part.n for part in self.moments.parts])
-        for f, parts in inner.items():
-            sizes = [int(counts[list(out)].sum()) for out in parts]
-            train = int(counts[list(plan.splits[f].train)].sum())
-            few = train - max(sizes) <= self.solution.needs
-            if few or not enough_rows(sum(sizes), level):
-                return NoValidation("the rows that are left without two folds are too few")
-        pairs = {(f, k): self._without(f, out) for f, parts in inner.items() for k, out in enumerate(parts)}
-        return coverage(self.rows, self.recipe, scores, pairs, level)
+        if reason := why_uncovered(scores, counts, self.solution.needs, level):
+            return NoValidation(reason)
+        without = self._without if self.scaled is None else partial(self.scaled.without, scores)
+        return coverage(self.rows, replace(self.recipe, scale=None), scores, without, level)
 
     def _without(self, f: int, out: tuple[int, ...]) -> Model:
         """The model of fold f's training rows less some parts, with the penalty that fold f chose."""
-        scores = self.validation
+        scores, m = self.validation, self.moments
         assert isinstance(scores, Validation)
-        assert self.moments is not None
-        train = tuple(part for part in scores.plan.splits[f].train if part not in out)
-        known = merged(self.moments, train)
-        gaps, known = known.gaps, known.imputed()
-        model = self.options.model(self.recipe)
-        if model is None:
-            made = by_least_squares(self.solution, self.options.rank)(known)
-        elif self.options.penalty.rule:
-            made = model.solve(known, float(scores.alpha[f]), digits=False)
-        else:
-            made = model.solve(known, digits=False)
-        fills = gaps + self.moments.shift[list(self.moments.filled)]
-        return Model(made.coef, made.intercept, fills)
+        assert m is not None
+        train = merged(m, tuple(part for part in scores.plan.splits[f].train if part not in out))
+        made = self._solved(train.imputed(), float(scores.alpha[f]) if self.options.penalty.rule else None)
+        return Model(made.coef, made.intercept, train.gaps + m.shift[list(m.filled)])
 
     def _left_alone(self) -> Validation | NoValidation:
         """Every row predicted by all the others."""
@@ -199,25 +198,32 @@ class Fit:
         again = self._again("folds='leave-one-out'")
         return validate_alone(again, self.moments, self.options.model(self.recipe))
 
-    def _anew(self, known: Moments, dealing: Dealing, fold: int) -> tuple[Solution, float]:
+    def _anew(self, known: Moments, dealing: Dealing[Moments], fold: int) -> tuple[Solution, float]:
         """The solution of a fold's training rows, `known`, and the alpha that they choose by themselves."""
         model = self.options.model(self.recipe)
+        if model is None or not self.options.penalty.rule:
+            return self._solved(known, None), np.nan
+        alpha = choose([rounded(dealing).without(fold)], model).alpha
+        return self._solved(known, alpha), alpha
+
+    def _solved(self, known: Moments, alpha: float | None) -> Solution:
+        """What these rows give by the same options."""
+        model = self.options.model(self.recipe)
         if model is None:
-            return by_least_squares(self.solution, self.options.rank)(known), np.nan
-        if not self.options.penalty.rule:
-            return model.solve(known, digits=False), np.nan
-        alpha = choose([dealing.rounded.without(fold)], model).alpha
-        return model.solve(known, alpha, digits=False), alpha
+            return by_least_squares(self.solution, self.options.rank)(known)
+        return model.solve(known, alpha, digits=False)
 
     @property
     def _too_few_to_choose(self) -> str:
         """Why no fold can choose its penalty by folds of its own; "" where they can."""
-        if not self.options.penalty.rule or self.moments is None:
+        choosing = self.options.penalty.rule or self.recipe.transform in CHOSEN
+        if not choosing or self.moments is None:
             return ""
         least = min(max(len(split.others), len(split.always)) for split in splits_of(self.moments))
         if least > 1:
             return ""
-        return "the penalty is chosen anew in every fold, by the other folds, which takes three at least"
+        what = "penalty" if self.options.penalty.rule else "transform"
+        return f"the {what} is chosen anew in every fold, by the other folds, which takes three at least"
 
     @cached_property
     def path(self) -> Path | None:
@@ -393,11 +399,8 @@ class Fit:
         scores = self.validation
         assert isinstance(scores, Validation)
         guess = self.predict_slab(slab)
-        one = zip(scores.coef, scores.intercept, scores.fills, strict=True)
-        folds = len(scores.plan.splits) // scores.plan.repeats
-        models = [Model(*each) for each in list(one)[:folds]]
         X, _ = self.recipe.columns(slab)
-        low, high = found.limits(predicted(X, self.recipe.filled, models), level)
+        low, high = found.limits(predicted(X, self.recipe.filled, models_of(scores)), level)
         lost = np.isnan(guess)
         return guess, np.where(lost, np.nan, low), np.where(lost, np.nan, high)
 
@@ -412,7 +415,7 @@ class Fit:
 
     def interval_slab(self, slab: Slab, reach: Array, of: str = "row") -> tuple[Array, Array, Array]:
         """Predictions (n, k) of one slab, and their lower and upper limits."""
-        found = self.predict_slab(slab)
+        found = self._answer(slab)
         X = np.asarray(self.recipe.matrix(slab)[0], np.float64)
         if len(self.fills):
             X = np.where(np.isnan(X), self.fills, X)
@@ -421,10 +424,17 @@ class Fit:
         if self.recipe.weight_kind == "sampling":  # the unit of such weights says nothing
             h = h * self.solution.weight / self.solution.n
         half = np.sqrt(h + (of == "row"))[:, None] * reach
-        return found, found - half, found + half
+        return self._back(found), self._back(found - half), self._back(found + half)
 
     def predict_slab(self, slab: Slab) -> Array:
         """Predictions (n, k) of one slab."""
+        return self._back(self._answer(slab))
+
+    def _back(self, z: Array) -> Array:
+        return z if self.recipe.scale is None else self.recipe.scale.back(z)
+
+    def _answer(self, slab: Slab) -> Array:
+        """What is predicted (n, k), of a target transformed as it was fitted."""
         X, left = self.recipe.columns(slab)
         if not isinstance(X, np.ndarray):  # as it is stored
             return self._predict_stored(X, left, slab)
@@ -501,8 +511,14 @@ class Fit:
     def to_torch(self) -> Any:
         """A `torch.nn.Linear` (float64) with the same predictions from X (n, p), whose columns are `names`.
 
-        What the recipe does before (levels, powers, sequences) has to be done before here too.
+        What the recipe does before (levels, powers, sequences) has to be done before here too. Raises
+        UsageError for a target that was transformed: a linear layer cannot turn predictions back.
         """
+        if self.recipe.scale is not None and self.recipe.scale.name != "none":
+            raise UsageError(
+                f"The target was transformed ({self.recipe.scale.name}), and a linear layer cannot turn "
+                "its predictions back. Fit without a transform, or use fit.predict."
+            )
         import torch
 
         k, p = self.solution.coef.shape
@@ -568,14 +584,6 @@ class Fit:
 
     def _as_came(self, value: Array) -> Any:
         return tensor(value) if self.native == "torch" else value
-
-
-class Interval(NamedTuple):
-    """Predictions and their limits, each as `predict` gives predictions."""
-
-    prediction: Any
-    low: Any
-    high: Any
 
 
 def _one(values: Array) -> Any:

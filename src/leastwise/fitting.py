@@ -8,7 +8,7 @@ called fit.py: importing a module of that name would put it in the place of the 
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ from leastwise.errors import (
     plural,
 )
 from leastwise.fitted import Fit, Tally
-from leastwise.folds import ALONE, DEFAULT, FoldPlan, dealings, enough
+from leastwise.folds import ALONE, DEFAULT, FoldPlan, dealings, enough, rounded
 from leastwise.look import Look
 from leastwise.moments import FIRST, Moments, first_shift, settled_shift
 from leastwise.numerics import Array
@@ -44,6 +44,7 @@ from leastwise.sequences.regimes import Regime, deal
 from leastwise.solve import Solution, doubtful, least_squares
 from leastwise.sparse import stored_moments
 from leastwise.terms import Number, Poly
+from leastwise.transformed import Learned, Transformed, learn
 
 SMALL, SMALL_COLUMNS = 250_000, 40  # numbers, and columns, up to which "auto" is exact at once
 LATE = ("rank", "intercept", "se", "penalty", "alphas", "standardize", "factors", "bounds", "positive")
@@ -85,7 +86,7 @@ def fit(
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
     checks.standard_errors(rows, asked, chosen)
     checks.regime(asked, chosen)
-    if chosen.folds == ALONE:
+    if chosen.folds == ALONE and asked.transform == "none":
         check_alone(rows, asked, chosen)
     plan, unscored, kindred = plan_of(rows, asked, chosen, alone=True)
     long = _long_integers(rows, asked) if chosen.precision == "auto" else ""
@@ -94,15 +95,16 @@ def fit(
     chosen.model(asked)  # a name that is no column is told before the pass
     if unscored and chosen.penalty.rule:
         raise UsageError(f"alpha='{chosen.penalty.rule}' is chosen by held-out folds, and {unscored}.")
-    moments, tally, solution, choice = _solved(rows, asked, chosen, plan, exact=exact)
+    found = _solved(rows, asked, chosen, plan, exact=exact)
     told = [long] if long else []
-    if chosen.precision == "fast" and (doubt := doubtful(solution)):
+    if chosen.precision == "fast" and (doubt := doubtful(found.solution)):
         told = [f"fast moments leave {doubt}; precision='auto' would have read the rows again"]
-    if not exact and chosen.precision == "auto" and (doubt := doubtful(solution)):
+    if not exact and chosen.precision == "auto" and (doubt := doubtful(found.solution)):
         again = rows.rereadable and len(asked.names) <= checks.MOST_COLUMNS
         told = [_escalation(rows, doubt, again)]
         if again:
-            moments, tally, solution, choice = _solved(rows, asked, chosen, plan, exact=True)
+            found = _solved(rows, asked, chosen, plan, exact=True)
+    moments, solution, scaled = found.moments, found.solution, found.scaled
     checks.target(moments, solution)
     checks.tiny(moments, solution)
     checks.folds(moments, solution, chosen)
@@ -113,14 +115,15 @@ def fit(
         *_changes(rows, asked),
         *_of_kindred(kindred, asked),
         *told,
-        *_of_penalty(choice, chosen),
+        *_of_penalty(found.choice, chosen),
     )
     columns = tuple(name for name in rows.names if name not in rows.targets)
     anew = None if kindred is None else partial(_by_sequence, rows, asked, chosen, kindred, moments.exact)
+    recipe = asked if scaled is None else replace(asked, scale=scaled.scale)
     return Fit(
-        asked, chosen, solution, tally, rows.source, moments, fills, rows.native, notes,
-        columns=columns, stacked=rows.stacked, unscored=unscored, rows=rows, choice=choice,
-        kindred=kindred, dealt_anew=anew,
+        recipe, chosen, solution, found.tally, rows.source, moments, fills, rows.native, notes,
+        columns=columns, stacked=rows.stacked, unscored=unscored, rows=rows, choice=found.choice,
+        kindred=kindred, dealt_anew=anew, scaled=scaled,
     )  # fmt: skip
 
 
@@ -138,7 +141,7 @@ def condense(
     `precision` is "exact" or "fast", which "auto" stands for here: parts that are to be added to one
     another must be of one precision.
     """
-    late = [name for name in (*LATE, "cluster") if name in common]
+    late = [name for name in (*LATE, "cluster", "transform") if name in common]
     if late:
         raise UsageError(f"{listed(late)} {'is' if len(late) == 1 else 'are'} for fit, not for moments.")
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
@@ -152,7 +155,7 @@ def _prepared(
     """The source opened and the recipe settled, with shorthand keywords put where they belong."""
     checks.kinds(target, recipe, options)
     of = {cls: {f.name for f in fields(cls)} for cls in (Recipe, Options)}
-    of[Recipe] -= {"terms", "filled", "notes"}
+    of[Recipe] -= {"terms", "filled", "notes", "scale", "sides", "marked"}
     known = {*OPENING, *of[Recipe], *of[Options]}
     for name in common:
         if name in OF_PENALTY:
@@ -174,6 +177,8 @@ def _prepared(
             )
         return rows, recipe, chosen
     asked = replace(recipe or Recipe(), **said)
+    if chosen.folds == "predefined" and asked.group is not None:
+        asked = replace(asked, sides=True)
     if rows.sequence is not None and asked.sequence is None:
         asked = replace(asked, sequence=rows.sequence)
     return rows, asked.settled(rows), chosen
@@ -182,13 +187,36 @@ def _prepared(
 # ---- the pass ----
 
 
-def _solved(
-    rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None, *, exact: bool
-) -> tuple[Moments, Tally, Solution, Choice | None]:
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What the pass gave: moments of the target as it was fitted, the account of the rows, the solution."""
+
+    moments: Moments
+    tally: Tally
+    solution: Solution
+    choice: Choice | None
+    scaled: Transformed | None = None
+
+
+def _solved(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None, *, exact: bool) -> _Found:
     """The moments, the account of the rows, and what they give."""
+    if recipe.transform != "none":
+        scaled, tally = _transformed(rows, recipe, options, plan, exact=exact)
+        return _Found(scaled.own, tally, scaled.solution(), scaled.chosen.choice, scaled)
     moments, tally = _condense(rows, recipe, options, plan, exact=exact)
     checks.used(rows, tally)
-    return moments, tally, *_answered(moments, recipe, options, rows)
+    return _Found(moments, tally, *_answered(moments, recipe, options, rows))
+
+
+def _transformed(
+    rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None, *, exact: bool
+) -> tuple[Transformed, Tally]:
+    """The moments of the target in all the columns that training sets make of it."""
+    with explaining(rows, recipe):
+        known = learn(rows, recipe, options, plan)
+    moments, tally = _condense(rows, recipe, options, plan, exact=exact, learned=known)
+    checks.used(rows, tally)
+    return Transformed(rows, recipe, options, moments, known), tally
 
 
 def _answered(
@@ -208,7 +236,7 @@ def _answered(
             f"alpha='{options.penalty.rule}' is chosen by held-out folds, and {reason}. Ask for other "
             "folds (folds=, --folds), or give a number."
         )
-    choice = choose([dealing.for_choice for dealing in dealings(moments)], model)
+    choice = choose([rounded(dealing).for_choice for dealing in dealings(moments)], model)
     return model.solve(moments, choice.alpha), choice
 
 
@@ -271,15 +299,21 @@ def _escalation(rows: Rows, doubt: str, again: bool) -> str:
 
 
 def _condense(
-    rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None, *, exact: bool
+    rows: Rows,
+    recipe: Recipe,
+    options: Options,
+    plan: FoldPlan | None,
+    *,
+    exact: bool,
+    learned: Learned | None = None,
 ) -> tuple[Moments, Tally]:
-    """All rows as moments, dealt to folds, and the account of them."""
+    """All rows as moments, dealt to folds, and the account of them; the target as it is or as `learned`."""
     if exact:
         checks.width(recipe)
     rows = rows.exactly() if exact else rows
-    names = recipe.names, recipe.target
-    grids = _first_grids(rows, recipe) if exact else None
-    shift = np.empty(0) if exact else _first_shift(rows, recipe)
+    names = recipe.names, recipe.target if learned is None else learned.targets
+    grids = _first_grids(rows, recipe, learned) if exact else None
+    shift = np.empty(0) if exact else _first_shift(rows, recipe, learned)
 
     def step(slab: Slab) -> tuple[Moments, Tally]:
         try:
@@ -289,7 +323,8 @@ def _condense(
 
     def condensed(slab: Slab) -> tuple[Moments, Tally]:
         block = recipe.block(slab, low=exact, stored=not exact)
-        fold = None if plan is None else plan.deal(block)
+        fold = None if plan is None else plan.deal(block)  # by what came, before it is transformed
+        block = _as_learned(block, learned)
         if grids is not None:
             numbers = _numbers(block, recipe)
             moments = Moments.of_numbers(*names, numbers, grids, fold=fold, plan=plan)
@@ -303,7 +338,7 @@ def _condense(
         return moments, Tally(slab.n, block.dropped, logs)
 
     empty = (
-        Moments.empty(recipe.names, recipe.target, filled=recipe.filled, plan=plan, exact=exact),
+        Moments.empty(*names, filled=recipe.filled, plan=plan, exact=exact),
         Tally(),
     )
     with explaining(rows, recipe):
@@ -318,37 +353,45 @@ def _condense(
     return replace(moments.settled(), weight_kind=kind), tally
 
 
+def _as_learned(block: Block, learned: Learned | None) -> Block:
+    """A block with the target in all its columns."""
+    return block if learned is None else replace(block, Y=learned.columns(block.Y), Y_low=None)
+
+
 def _numbers(block: Block, recipe: Recipe) -> Numbers:
     return Numbers(block.X, block.Y, block.w, block.X_low, block.Y_low, recipe.filled)
 
 
-def _first_grids(rows: Rows, recipe: Recipe) -> Grids:
+def _first_grids(rows: Rows, recipe: Recipe, learned: Learned | None) -> Grids:
     """Where the digits of exact sums lie: found from the first rows, right for all."""
     asked = replace(recipe, missing="drop") if recipe.missing == "error" else recipe
     try:
         for slab in rows.ahead(recipe.reads_all):
-            block = asked.block(slab, low=True)
+            block = _as_learned(asked.block(slab, low=True), learned)
             if block.n:
                 return Grids.of(_numbers(block, recipe), slice(0, FIRST))
     except DataError:  # the pass comes upon it again, and tells it with its counts
         pass
-    q = 1 + len(recipe.names) + len(recipe.filled) + len(recipe.target)
+    targets = len(recipe.target if learned is None else learned.targets)
+    q = 1 + len(recipe.names) + len(recipe.filled) + targets
     nothing = Grid(np.zeros(q, np.int64), np.ones(q, np.int64))
     return Grids(nothing, nothing if recipe.weight else None)
 
 
-def _first_shift(rows: Rows, recipe: Recipe) -> Array:
+def _first_shift(rows: Rows, recipe: Recipe, learned: Learned | None) -> Array:
     """What the moments are taken about: means of the first rows that can be used."""
 
     def shift(slab: Slab) -> Array:
         X = np.empty((slab.n, 0)) if recipe.stored else recipe.matrix(slab)[0]
         w = slab.matrix((recipe.weight,))[:, 0] if recipe.weight else None
-        return first_shift(X, slab.matrix(recipe.target), w)
+        Y = slab.matrix(recipe.target)
+        return first_shift(X, Y if learned is None else learned.columns(Y), w)
 
     found = settled_shift(shift(slab) for slab in rows.ahead(recipe.reads_all) if slab.n)
     if recipe.stored and len(found):  # features about zero, where most of them are
         return np.append(np.zeros(len(recipe.names)), found)
-    return found if len(found) else np.zeros(len(recipe.names) + len(recipe.target))
+    targets = len(recipe.target if learned is None else learned.targets)
+    return found if len(found) else np.zeros(len(recipe.names) + targets)
 
 
 def _changes(rows: Rows, recipe: Recipe) -> list[str]:
@@ -375,7 +418,9 @@ def _changes(rows: Rows, recipe: Recipe) -> list[str]:
     ]
 
 
-def _by_sequence(rows: Rows, recipe: Recipe, options: Options, kindred: Kindred, exact: bool) -> Moments:
+def _by_sequence(
+    rows: Rows, recipe: Recipe, options: Options, kindred: Kindred, exact: bool
+) -> Moments | Transformed:
     """The moments of the same rows, each sequence dealt by itself."""
     cells, out = kindred.measured.cells, len(kindred.dealt.never + kindred.dealt.always)
     k = kindred.dealt.parts - out if options.repeats == 1 else int(options.folds or DEFAULT)
@@ -383,6 +428,8 @@ def _by_sequence(rows: Rows, recipe: Recipe, options: Options, kindred: Kindred,
     places = dict(zip(cells.texts, dealt.part.tolist(), strict=True))
     plan = FoldPlan.of_parts(places, dealt, options.seed)
     quiet = replace(options, progress=None)
+    if recipe.transform != "none":
+        return _transformed(rows, recipe, quiet, plan, exact=exact)[0]
     return _condense(rows, recipe, quiet, plan, exact=exact)[0]
 
 

@@ -13,25 +13,28 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise import arrow
-from leastwise.errors import MomentsError, UsageError, plural
+from leastwise.errors import MomentsError, UsageError, listed, plural
 from leastwise.moments import Moments
 from leastwise.numerics import content_hash
-from leastwise.rows.block import Block
+from leastwise.recipe import JUDGED, TRAINED
+from leastwise.rows.block import WITHIN, Block
 from leastwise.sequences.regimes import Dealt
+
+Some = TypeVar("Some")  # moments, or places of parts
 
 DEFAULT = 5
 INNER = 10  # folds at most by which a fold chooses its penalty: with K it would be K^2 paths
 SMALL_PARTS = 8  # parts for each fold, where folds are dealt more than once
 ALONE = "leave-one-out"
 WAYS = ("leave-one-group-out", "predefined", ALONE)  # that folds can be besides a number
-NEVER = ("-1", "-1.0", "train", "training")  # in a column of predefined folds: rows that are never held out
+SPREAD = 5  # parts of rows that are only trained on, so that a penalty can be chosen among them
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,16 @@ class FoldPlan:
     repeats: int = 1
     always: tuple[int, ...] = ()  # parts that are never held out
     never: tuple[int, ...] = ()  # parts that take part in no score: neither held out nor trained on
+    judge: tuple[int, ...] = ()  # of `always`, those by which a penalty is chosen
+    spread: tuple[int, ...] = ()  # the parts that rows of one group are dealt to by what they hold
     told: str = ""  # what groups are, where they were made
     regime: str = ""  # and by which rule
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "always", tuple(self.always))
         object.__setattr__(self, "never", tuple(self.never))
+        object.__setattr__(self, "judge", tuple(self.judge))
+        object.__setattr__(self, "spread", tuple(self.spread))
 
     @property
     def splits(self) -> list[Split]:
@@ -93,19 +100,44 @@ class FoldPlan:
     def of_labels(cls, sizes: Mapping[str, int], *, predefined: bool) -> FoldPlan:
         """Each group a fold of its own; of `predefined` folds those called -1 or train are never held out.
 
+        Nor is val: by it a penalty is chosen. Where neither it nor another fold is there to choose by, what
+        is trained on is dealt to SPREAD parts, equal sequences (or rows) together.
         Raises UsageError where fewer than two groups (or no fold that is held out) would be left.
         """
         labels = sorted(sizes)
-        always = tuple(i for i, label in enumerate(labels) if predefined and label.strip().lower() in NEVER)
-        if len(labels) < 2 or len(always) == len(labels):
+        if predefined:
+            return cls._of_sides(labels)
+        if len(labels) < 2:
             raise UsageError(
-                f"The column of {'folds' if predefined else 'groups'} holds {plural(len(labels), 'label')}"
-                f"{' and none to hold out' if always else ''}. Two are needed, one to train on and one "
-                "to hold out."
+                f"The column of groups holds {plural(len(labels), 'label')}. Two are needed, one to train "
+                "on and one to hold out."
             )
         places = {label: i for i, label in enumerate(labels)}
-        groups = len(labels) - len(always)
-        return cls(len(labels), 0, "group", groups, _digest(places), places, always=always)
+        return cls(len(labels), 0, "group", len(labels), _digest(places), places)
+
+    @classmethod
+    def _of_sides(cls, labels: list[str]) -> FoldPlan:
+        """The folds that are held out first, then what is trained on, then what a penalty is chosen by."""
+        train = [label for label in labels if label in TRAINED]
+        judge = [label for label in labels if label in JUDGED]
+        held = [label for label in labels if label not in (*train, *judge)]
+        held, judge = (held, judge) if held else (judge, [])  # of train and val alone val is the test
+        if not held or len(labels) < 2 or (len(held) == 1 and not train):
+            raise UsageError(
+                f"The column of folds holds {listed(labels)}{'' if held else ' and none to hold out'}. Two "
+                "are needed, one to train on and one to hold out (as train and test)."
+            )
+        F, few = len(held), len(held) == 1 and not judge
+        places = {label: i for i, label in enumerate(held)} | dict.fromkeys(train, F)
+        spread = tuple(range(F, F + SPREAD)) if few else ()
+        k = F + (len(spread) or bool(train))
+        places |= dict.fromkeys(judge, k)
+        judged = (k,) if judge else ()
+        k += len(judged)
+        return cls(
+            k, 0, "group", 0, _digest(places), places, always=tuple(range(F, k)), judge=judged,
+            spread=spread, told="the table" if F > 1 else f"the table: '{held[0]}'",
+        )  # fmt: skip
 
     @classmethod
     def of_groups(cls, sizes: Mapping[str, int], k: int, seed: int) -> FoldPlan:
@@ -156,7 +188,17 @@ class FoldPlan:
         self._refuse_lost_table()
         encoded = pc.dictionary_encode(block.group)
         folds = [self.fold_of(g) for g in encoded.dictionary.to_pylist()]
-        return np.array([*folds, 0], np.int64)[arrow.values(encoded.indices)]
+        found = np.array([*folds, 0], np.int64)[arrow.values(encoded.indices)]
+        return self._spread_rows(found, encoded, block) if self.spread else found
+
+    def _spread_rows(self, found: NDArray[np.int64], encoded: Any, block: Block) -> NDArray[np.int64]:
+        """Rows of the group that is spread, but for those that a sequence has dealt already."""
+        whole = [g.partition(WITHIN)[0] == g for g in encoded.dictionary.to_pylist()]
+        here = (found == self.spread[0]) & np.array([*whole, False])[arrow.values(encoded.indices)]
+        if here.any():
+            parts = self.hashes(block)[here] % np.uint64(len(self.spread))
+            found[here] = np.array(self.spread)[parts.astype(np.int64)]
+        return found
 
     def hashes(self, block: Block) -> NDArray[np.uint64]:
         """The content of each row as a number (n,)."""
@@ -170,7 +212,13 @@ class FoldPlan:
             )
 
     def fold_of(self, group: str) -> int:
-        return self.places.get(group, _hash_text(group, self.seed) % self.k)
+        label, _, row = group.partition(WITHIN)
+        place = self.places.get(label, None)
+        if place is None:
+            return _hash_text(group, self.seed) % self.k
+        if row and self.spread and place == self.spread[0]:
+            return self.spread[_hash_text(row, self.seed) % len(self.spread)]
+        return place
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON values; of the table only its digest."""
@@ -184,6 +232,8 @@ class FoldPlan:
             "repeats": self.repeats,
             "always": list(self.always),
             "never": list(self.never),
+            "judge": list(self.judge),
+            "spread": list(self.spread),
             "told": self.told,
             "regime": self.regime,
         }
@@ -201,23 +251,33 @@ def splits_of(moments: Moments) -> list[Split]:
 
 
 @dataclass(frozen=True, eq=False)
-class Dealing:
+class Dealing(Generic[Some]):
     """Rows dealt to folds once: the moments of each fold, and of what is never held out (None: nothing).
 
-    `inner`: the same in parts, among which a penalty is chosen where there are no other folds.
+    `inner`: the same in parts, among which a penalty is chosen where there are no other folds. (In the
+    place of moments there may be whatever adds up, as tuples of the places of parts.)
     """
 
-    folds: tuple[Moments, ...]
-    always: Moments | None = None
-    inner: tuple[Moments, ...] = ()
+    folds: tuple[Some, ...]
+    always: Some | None = None
+    inner: tuple[Some, ...] = ()
+    judge: tuple[Some | None, Some] | None = None  # what is trained on and what a penalty is chosen by
+    chosen_by: bool = False  # whether its one fold is such a one
 
     @property
-    def for_choice(self) -> Dealing:
+    def least(self) -> int:
+        """Folds at least that a penalty is chosen by."""
+        return 1 if self.chosen_by else 2
+
+    @property
+    def for_choice(self) -> Dealing[Some]:
         """The same, or, of one fold, the parts beside it that are only trained on, where there are some."""
+        if self.judge is not None:
+            return self._judged
         return self if len(self.folds) > 1 or len(self.inner) < 2 else Dealing((*self.folds, *self.inner))
 
     @cached_property
-    def training(self) -> list[Moments]:
+    def training(self) -> list[Some]:
         """For each fold the rows of all others: K sums of K parts by 3 K additions."""
         K = len(self.folds)
         before: list[Any] = [self.always]  # before[i]: what is never held out, and folds 0 to i - 1
@@ -228,46 +288,77 @@ class Dealing:
         return [_with(before[i], after[K - 1 - i]) for i in range(K)]
 
     @cached_property
-    def whole(self) -> Moments:
+    def whole(self) -> Some:
         """All rows."""
         return _with(self.always, reduce(_with, self.folds))
 
-    @cached_property
-    def rounded(self) -> Dealing:
-        """The same in float64 about the means of all, where moments are exact: enough to choose by."""
-        if not self.folds[0].exact:
-            return self
-        centre = self.whole.centre
-        always = None if self.always is None else self.always.rounded(centre)
-        folds, inner = (tuple(f.rounded(centre) for f in some) for some in (self.folds, self.inner))
-        return Dealing(folds, always, inner)
-
-    def without(self, i: int) -> Dealing:
+    def without(self, i: int) -> Dealing[Some]:
         """The rows that fold i is not scored on, in INNER folds at most: by them it chooses a penalty."""
+        if self.judge is not None:
+            return self._judged
         others = [fold for j, fold in enumerate(self.folds) if j != i]
         if len(others) < 2:
             return Dealing((*others, *self.inner))
         some = np.array_split(np.arange(len(others)), min(len(others), INNER))
         return Dealing(tuple(reduce(_with, [others[j] for j in at]) for at in some), self.always)
 
+    @property
+    def _judged(self) -> Dealing[Some]:
+        """What is trained on, and the fold that was named to choose by."""
+        assert self.judge is not None
+        return Dealing((self.judge[1],), self.judge[0], chosen_by=True)
 
-def _with(a: Moments | None, b: Moments | None) -> Any:
+
+def _with(a: Any, b: Any) -> Any:
     """The sum, where None is nothing."""
     return b if a is None else a if b is None else a + b
 
 
-def dealings(moments: Moments) -> list[Dealing]:
-    """The folds of these moments, dealing by dealing."""
-    splits = splits_of(moments)
-    each = len(splits) // (moments.plan.repeats if moments.plan is not None else 1)
+def dealt_places(plan: FoldPlan | None) -> list[Dealing[tuple[int, ...]]]:
+    """The places of the parts, dealing by dealing."""
+    splits = [] if plan is None else plan.splits
+    each = len(splits) // (1 if plan is None else plan.repeats)
     found = []
     for first in range(0, len(splits), each or 1):
         some = splits[first : first + each]
         always = some[0].always
-        folds = tuple(merged(moments, split.held) for split in some)
-        inner = tuple(merged(moments, (part,)) for part in always)
-        found.append(Dealing(folds, merged(moments, always) if always else None, inner))
+        inner = tuple((part,) for part in always)
+        judge = None
+        if plan is not None and plan.judge:
+            judge = (tuple(part for part in always if part not in plan.judge) or None, plan.judge)
+        found.append(Dealing(tuple(split.held for split in some), always or None, inner, judge))
     return found
+
+
+def dealings(moments: Moments) -> list[Dealing[Moments]]:
+    """The folds of these moments, dealing by dealing."""
+
+    def sums(some: tuple[tuple[int, ...], ...]) -> tuple[Moments, ...]:
+        return tuple(merged(moments, places) for places in some)
+
+    def of(d: Dealing[tuple[int, ...]]) -> Dealing[Moments]:
+        judge = None
+        if d.judge is not None:
+            trained, judged = d.judge
+            judge = None if trained is None else merged(moments, trained), merged(moments, judged)
+        always = None if d.always is None else merged(moments, d.always)
+        return Dealing(sums(d.folds), always, sums(d.inner), judge)
+
+    return [of(d) for d in dealt_places(moments.plan)]
+
+
+def rounded(dealing: Dealing[Moments]) -> Dealing[Moments]:
+    """The same in float64 about the means of all, where moments are exact: enough to choose by."""
+    if not dealing.folds[0].exact:
+        return dealing
+    centre = dealing.whole.centre
+
+    def of(some: Any) -> Any:
+        return None if some is None else some.rounded(centre)
+
+    folds, inner = (tuple(map(of, some)) for some in (dealing.folds, dealing.inner))
+    judge = None if dealing.judge is None else (of(dealing.judge[0]), of(dealing.judge[1]))
+    return Dealing(folds, of(dealing.always), inner, judge, dealing.chosen_by)
 
 
 def enough(moments: Moments, needed: int) -> str:

@@ -15,9 +15,11 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from leastwise import arrow, encodings, terms
+from leastwise import arrow, encodings, terms, transforms
 from leastwise.encodings import Encoding
 from leastwise.errors import (
     ColumnError,
@@ -25,16 +27,17 @@ from leastwise.errors import (
     KindError,
     MissingError,
     UsageError,
-    did_you_mean,
     listed,
     plural,
 )
 from leastwise.look import Column, Look, first_rows, like_date, like_number, like_proteins, look
 from leastwise.numerics import Array
-from leastwise.rows.block import Block, Kind, Left, Rows, Slab, checked_weights, dropped_of
+from leastwise.roles import as_names, check_roles, refuse_idle
+from leastwise.rows.block import WITHIN, Block, Kind, Left, Rows, Slab, checked_weights, dropped_of
 from leastwise.rows.memory import check_names
 from leastwise.sequences.regimes import Regime
 from leastwise.terms import Term
+from leastwise.transforms import Transform
 
 POLICIES: dict[str, tuple[str, ...]] = {
     "missing": ("error", "drop", "mean"),
@@ -43,6 +46,10 @@ POLICIES: dict[str, tuple[str, ...]] = {
     "unknown": ("error", "drop", "mask", "expected"),
     "weight_kind": ("analytic", "frequency", "sampling"),
 }
+TRAINED = ("-1", "-1.0", "train", "training")  # in a column of sides: never held out
+JUDGED = ("val", "valid", "validation", "dev")  # only trained on, and by these a penalty is chosen
+ASKED = ("pred", "predict", "prediction")  # neither: left out
+MARKS = ("true", "1", "yes", "val", "validation")  # in a column beside it, that a row is of JUDGED
 MOST_LEVELS = 1_000  # texts of one column that become indicators unasked
 
 
@@ -64,6 +71,8 @@ class Recipe:
     of its first residue in names; `regime`, or `group`: which are held out together, as "identity:0.3",
     "position:modulo" or "mutations:2" (sequences/regimes.py). `unknown` letters of a sequence: "error",
     "drop", "mask" or "expected" (B, Z and J count as the average over what they may be).
+    `transform` of the target (transforms.py): "log", "log:0.01", "log:5%", "ranks", or the one that
+    held-out folds choose, "cv" by squared error and "cv:spearman" by order. Predictions are turned back.
     """
 
     target: tuple[str, ...] = ()
@@ -85,7 +94,11 @@ class Recipe:
     unseen: str = "error"
     dates: str = "error"
     unknown: str = "error"
+    transform: str = "none"
     terms: tuple[Term, ...] = ()
+    scale: Transform | None = None  # of the target: what was learned of it
+    sides: bool = False  # whether the group says train, val, test or pred (folds="predefined")
+    marked: str | None = None  # and a column that marks the val among train
     filled: tuple[int, ...] = ()  # places of X that may be NaN: those with an indicator
     notes: tuple[str, ...] = ()  # what was decided while settling, to be told
 
@@ -102,6 +115,7 @@ class Recipe:
                 )
         if self.encode_as is not None:
             encodings.parts(self.encode_as)
+        transforms.checked(self.transform)
         self._take_regime()
         if not isinstance(self.levels, Mapping):
             raise UsageError("levels is {'column': ['reference', 'other', ...]}. Give it so.")
@@ -145,13 +159,15 @@ class Recipe:
         (a source that can be read once only, and levels that were not declared).
         """
         asked = self if self.target else replace(self, target=rows.targets)
-        asked._check_roles(rows)
+        asked = replace(asked, marked=asked._marking(rows))
+        check_roles(asked, rows)
         chosen = asked._chosen(rows)
-        asked._refuse_idle(chosen)
+        refuse_idle(asked, chosen)
         kinds = {c: asked._kind(c, rows) for c in chosen}
         seen = asked._first_look(rows, kinds)
         made = [asked._term(c, kinds[c], rows, seen) for c in chosen]
         first, told = asked._encoded(rows)
+        asked._refuse_transform(rows)
         notes = [note for _, note in made if note]
         if len(notes) > 5:
             notes = [f"{len(notes)} columns of texts became indicators against their first level"]
@@ -171,87 +187,28 @@ class Recipe:
         places = tuple(j for j, name in enumerate(done.names) if name in holed)
         return replace(done, filled=places if self.missing == "mean" else ())
 
-    def _check_roles(self, rows: Rows) -> None:
-        if not self.target:
-            raise UsageError(
-                f"No target was named. Say which column is to be predicted: target='...' "
-                f"(--target). {did_you_mean('', rows.names)}"
-            )
-        roles = {
-            "target": self.target,
-            "sequence": _names(self.sequence),
-            "group": _names(self.group),
-            "cluster": _names(self.cluster),
-        }
-        roles |= {"weight": _names(self.weight), "features": self.features or (), "drop": self.drop}
-        roles |= {
-            "categorical": self.categorical,
-            "levels": tuple(self.levels),
-            "powers": tuple(self.powers),
-        }
-        for role, names in roles.items():
-            for name in names:
-                if name not in rows.names:
-                    raise ColumnError(
-                        f"There is no column '{name}' in {rows.source} ({role}). "
-                        f"{did_you_mean(name, rows.names)}"
-                    )
-        taken = [*self.target, *_names(self.weight), *_names(self.sequence)]
-        taken += [name for name in _names(self.cluster) if name in taken]
-        other = {*(self.features or ()), *self.drop}
-        twice = sorted({n for n in taken if taken.count(n) > 1 or n in other})
-        if twice:
-            raise ColumnError(f"Column {listed(twice)} was given two roles. Give each column one.")
-        for role in ("target", "weight"):
-            for name in _names(getattr(self, role)):
-                self._numeric(name, role, rows)
+    def _marking(self, rows: Rows) -> str | None:
+        """Beside a column `set`, as FLIP has it: `validation`, unless that has another role."""
+        if not self.sides or (self.group or "").lower() != "set":
+            return None
+        taken = {*self.target, *(self.features or ()), self.weight, self.sequence, self.cluster}
+        found = [name for name in rows.names if name.lower() == "validation" and name not in taken]
+        return found[0] if found else None
 
-    def _refuse_idle(self, chosen: tuple[str, ...]) -> None:
-        """An option that would change nothing is a mistake, not a wish."""
-        idle = [name for name in dict.fromkeys((*self.categorical, *self.levels)) if name not in chosen]
-        if idle:
-            raise ColumnError(
-                f"{listed(idle)} was declared to have levels, and is no feature here. Add it to the "
-                "features, or leave the declaration out."
-            )
-        idle = [name for name in self.powers if name not in chosen]
-        if idle:
-            raise ColumnError(
-                f"Powers of {listed(idle)} were asked for, and it is no feature here. Add it to "
-                "the features."
-            )
-        if self.weight_kind != "analytic" and self.weight is None:
-            raise UsageError(
-                f"weight_kind='{self.weight_kind}' is about weights, and no column of weights was named. "
-                "Say weight='...' (--weight), or leave it out."
-            )
-        of_sequences = {
-            "regime": (self.regime, None), "unknown": (self.unknown, "error"),
-            "encode_as": (self.encode_as, None), "wild_type": (self.wild_type, None),
-            "offset": (self.offset, None),
-        }  # fmt: skip
-        for name, (value, idle_value) in of_sequences.items():
-            if value != idle_value and self.sequence is None:
-                raise UsageError(
-                    f"{name}={value!r} is about sequences, and no sequence was named. Say sequence='...' "
-                    "(--sequence), or leave it out."
-                )
-        if self.offset is not None and self.wild_type is None:
-            raise UsageError(
-                f"offset={self.offset} is the number of the wild type's first residue, and there is none. "
-                "Say wild_type='...' (--wild-type), or leave it out."
-            )
-
-    def _numeric(self, name: str, role: str, rows: Rows) -> None:
-        if rows.kinds[name] in ("number", "boolean"):
+    def _refuse_transform(self, rows: Rows) -> None:
+        """A transform is learned from one target, which is read before the features."""
+        if self.transform == "none":
             return
-        fault = rows.faults({name: "number"}, declare=False) if rows.kinds[name] == "text" else None
-        if fault is not None:
-            raise ColumnError(f"The {role} '{name}' must be numeric. {fault}")
-        raise ColumnError(
-            f"The {role} '{name}' is a column of {rows.kinds[name]}. It must be numeric. Name another "
-            "one, or turn it into numbers."
-        )
+        if len(self.target) > 1:
+            raise UsageError(
+                f"transform='{self.transform}' is of one target, and {listed(self.target)} came. Fit each "
+                "by itself."
+            )
+        if not rows.rereadable:
+            raise UsageError(
+                f"transform='{self.transform}' is learned from all rows first, and {rows.source} can be "
+                "read once. Write it to a file, or transform the target yourself."
+            )
 
     def _chosen(self, rows: Rows) -> tuple[str, ...]:
         """The plain columns that become features, in order."""
@@ -259,18 +216,21 @@ class Recipe:
             return tuple(c for c in self.features if c not in self.drop)
         if self.sequence and self.encode_as != "none":
             return ()
-        roles = {*self.target, *rows.targets, *_names(self.group), *_names(self.weight), *self.drop}
-        roles |= {*_names(self.cluster), *_names(self.sequence)}
+        roles = {*self.target, *rows.targets, *as_names(self.group), *as_names(self.weight), *self.drop}
+        roles |= {*as_names(self.cluster), *as_names(self.sequence), *as_names(self.marked)}
         return tuple(c for c in rows.names if c not in roles)
 
     def _unused(self, rows: Rows, chosen: Iterable[str]) -> list[str]:
-        roles = {*self.target, *_names(self.group), *_names(self.weight), *_names(self.sequence)}
-        roles |= {*chosen, *self.drop, *_names(self.cluster)}
+        roles = {*self.target, *as_names(self.group), *as_names(self.weight), *as_names(self.sequence)}
+        roles |= {*chosen, *self.drop, *as_names(self.cluster), *as_names(self.marked)}
         left = [c for c in rows.names if c not in roles]
         if not left or self.features is not None or self.sequence is None:
             return []
         verb = "is" if len(left) == 1 else "are"
-        return [f"{listed(left)} {verb} not used beside the sequence; --features adds columns"]
+        told = [f"{listed(left)} {verb} not used beside the sequence; --features adds columns"]
+        side = next((name for name in left if name.lower() == "set"), None)
+        more = f"'{side}' may say train and test: --group {side} --folds predefined scores by it"
+        return told + ([more] if side else [])
 
     def _kind(self, column: str, rows: Rows) -> Kind:
         kind = rows.kinds[column]
@@ -391,8 +351,9 @@ class Recipe:
     @property
     def reads_all(self) -> dict[str, Kind]:
         """The same for training: features, targets, weight and group."""
-        kinds: dict[str, Kind] = dict.fromkeys((*self.target, *_names(self.weight)), "number")
-        return {**dict.fromkeys(_names(self.together), "text"), **self.reads, **kinds}
+        kinds: dict[str, Kind] = dict.fromkeys((*self.target, *as_names(self.weight)), "number")
+        texts = (*as_names(self.together), *as_names(self.marked if self.sides else None))
+        return {**dict.fromkeys(texts, "text"), **self.reads, **kinds}
 
     @property
     def named_groups(self) -> str | None:
@@ -467,10 +428,15 @@ class Recipe:
         X, left = self.columns(slab) if stored else self.matrix(slab)
         Y = slab.matrix(self.target)
         lows = [self.low(slab), slab.low(self.target)] if low else []
+        if self.scale is not None:
+            Y, lows[1:] = self.scale.of(np.asarray(Y, np.float64)), [None] * low
         w = self._weights(slab)
         group = slab.texts(self.together) if self.together else None
         if group is not None and group.null_count:
             left[self.together or "", "missing"] = arrow.nulls(group)
+        if group is not None and self.sides:
+            group, unasked = self._sided(group, slab)
+            left |= {(self.group or "", "as it is only to be predicted"): unasked} if unasked.any() else {}
         if self.missing == "error":
             _refuse_left(left, slab)
         else:
@@ -487,6 +453,22 @@ class Recipe:
             w = None if w is None else w[keep]
             group = None if group is None else group.filter(arrow.numbers(keep))
         return Block(X, Y, w, group, rows, dropped, *lows)
+
+    def _sided(self, group: pa.Array, slab: Slab) -> tuple[pa.Array, NDArray[np.bool_]]:
+        """The side of each row, of those trained on with their sequence behind; and rows to predict."""
+        plain = pc.utf8_lower(pc.utf8_trim_whitespace(group))
+        known = pc.is_in(plain, value_set=pa.array((*TRAINED, *JUDGED, *ASKED)))
+        side = pc.if_else(known, plain, group)
+        train = pc.is_in(side, value_set=pa.array(TRAINED))
+        if self.marked:
+            said = pc.utf8_lower(slab.texts(self.marked))
+            chosen = pc.fill_null(pc.is_in(said, value_set=pa.array(MARKS)), False)
+            side = pc.if_else(pc.and_kleene(train, chosen), JUDGED[0], side)
+            train = pc.and_kleene(train, pc.invert(chosen))
+        if self.sequence:
+            within = pc.binary_join_element_wise(side, slab.texts(self.sequence), WITHIN)
+            side = pc.if_else(train, within, side)
+        return side, arrow.values(pc.fill_null(pc.is_in(side, value_set=pa.array(ASKED)), False))
 
     def _weights(self, slab: Slab) -> Array | None:
         """The weights (n,), NaN where a cell is missing and such rows are dropped."""
@@ -540,13 +522,16 @@ class Recipe:
         """Plain JSON values."""
         said = {**asdict(self), "levels": {k: list(v) for k, v in self.levels.items()}}
         said["powers"] = dict(self.powers)
+        said["scale"] = None if self.scale is None else asdict(self.scale)
         return {**said, "terms": [terms.to_dict(term) for term in self.terms]}
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> Recipe:
         """The recipe that `to_dict` wrote."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
-        return cls(**fields | {"terms": tuple(terms.from_dict(term) for term in said["terms"])})
+        fields["terms"] = tuple(terms.from_dict(term) for term in said["terms"])
+        fields["scale"] = None if said["scale"] is None else Transform.from_dict(said["scale"])
+        return cls(**fields)
 
 
 def explain_missing(seen: Look, recipe: Recipe) -> DataError | None:
@@ -587,10 +572,3 @@ def _checked_names(role: str, names: Any) -> tuple[str, ...]:
     if twice:
         raise ColumnError(f"{listed(twice)} was given twice ({role}). Give each name once.")
     return tuple(found)
-
-
-def _names(names: Any) -> Any:
-    """A name or names as a tuple; None is no names."""
-    if names is None:
-        return ()
-    return (names,) if isinstance(names, str) else tuple(names)

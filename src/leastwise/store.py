@@ -39,9 +39,10 @@ from leastwise.penalties import Penalty
 from leastwise.recipe import Recipe
 from leastwise.report.page import page
 from leastwise.solve import Solution
+from leastwise.transforms import Transform
 from leastwise.validation import NoValidation, Validation
 
-SCHEMA = 3
+SCHEMA = 4
 KEY = "leastwise"
 Tensors = dict[str, NDArray[Any]]
 
@@ -191,7 +192,7 @@ def _scores(fit: Fit) -> tuple[dict[str, Any], Tensors]:
         errors = fit.conformal  # what intervals of unseen groups are made of
         if isinstance(errors, Conformal):
             tensors |= {"conformal.errors": errors.errors, "conformal.weight": errors.weight}
-    return {"plan": scores.plan.to_dict()}, tensors
+    return {"plan": scores.plan.to_dict(), "back": [asdict(one) for one in scores.back]}, tensors
 
 
 def _inference(fit: Fit, shared: bool) -> tuple[dict[str, Any], Tensors]:
@@ -221,7 +222,8 @@ def _read_scores(said: dict[str, Any], tensors: Tensors) -> Validation | NoValid
     if "reason" in said:
         return NoValidation(said["reason"])
     arrays: dict[str, Any] = {name: tensors[f"scores.{name}"] for name in _SCORES}
-    return Validation(FoldPlan(**said["plan"]), **arrays)
+    back = tuple(Transform.from_dict(one) for one in said["back"])
+    return Validation(FoldPlan(**said["plan"]), **arrays, back=back)
 
 
 _SCORES = (

@@ -22,6 +22,7 @@ from leastwise.numerics import Array, one_blas_thread, spearman
 from leastwise.recipe import Recipe
 from leastwise.rows.block import Block, Rows, Slab
 from leastwise.solve import ENOUGH, Solution, least_squares, squared_error
+from leastwise.transforms import Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,8 @@ class Validation:
     `mse`, `rmse`, `r2` on the held-out fold; `train_*` on the rest, with the same coefficients (the
     difference is the generalisation gap); `mean_*` for always answering the training mean.
     `left_out` counts columns that did not vary (or depended on others) in the training part.
-    `alpha`: the penalty that each fold chose for itself, where it was to be chosen.
+    `alpha`: the penalty that each fold chose for itself, where it was to be chosen. Of a target transformed
+    all scores are of y, and `coef` and `intercept` give what `back` turns into it.
     `mae` and `spearman` need every prediction: they are made by a second pass over the rows when they
     are first asked for, and UsageError is raised where the rows cannot be read again.
     """
@@ -60,6 +62,7 @@ class Validation:
     intercept: Array  # (K, k)
     fills: Array  # (K, len(filled)): what missing numbers were replaced by, in units of the data
     alpha: Array = field(default_factory=lambda: np.empty(0))
+    back: tuple[Transform, ...] = ()  # how each fold turns its predictions back, of a target transformed
     again: Callable[[Validation], HeldOut] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -119,7 +122,7 @@ class NoValidation:
         return False
 
 
-Model = Callable[[Moments, Dealing, int], tuple[Solution, float]]
+Model = Callable[[Moments, Dealing[Moments], int], tuple[Solution, float]]
 
 
 def validate(
@@ -141,7 +144,7 @@ def validate(
             for dealing in dealings(moments)
             for i in range(len(dealing.folds))
         ]
-    stacked = {name: np.array([fold[name] for fold in folds]) for name in folds[0]}
+    stacked: dict[str, Any] = {name: np.array([fold[name] for fold in folds]) for name in folds[0]}
     if np.isnan(stacked["alpha"]).all():
         stacked["alpha"] = np.empty(0)
     if len(moments.targets) == 1:
@@ -166,7 +169,7 @@ def by_least_squares(solution: Solution, rank: str) -> Callable[[Moments], Solut
     return solve
 
 
-def _one_fold(dealing: Dealing, i: int, model: Model, solution: Solution) -> dict[str, Any]:
+def _one_fold(dealing: Dealing[Moments], i: int, model: Model, solution: Solution) -> dict[str, Any]:
     train, held = dealing.training[i], dealing.folds[i]
     gaps = train.gaps
     known = train.imputed()
@@ -278,5 +281,6 @@ def _predict_held_out(block: Block, part: NDArray[np.int64], recipe: Recipe, sco
         X = raw[here]
         for m, place in enumerate(recipe.filled):
             X[np.isnan(X[:, place]), place] = scores.fills[s, m]
-        guess[here, s // each] = X @ scores.coef[s].T + scores.intercept[s]
+        found = X @ scores.coef[s].T + scores.intercept[s]
+        guess[here, s // each] = scores.back[s].back(found) if scores.back else found
     return guess

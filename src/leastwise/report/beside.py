@@ -35,12 +35,31 @@ def sentences(scores: Mapping[str, Any], j: int | None) -> list[str]:
             f"{held:.1%} of the rows left out, {found['guaranteed']:.0%} is certain where folds are alike"
         )
     beside = scores.get("beside")
+    if beside is not None and j in (None, 0) and beside["certificate"]:
+        lines.append(_certificate(beside["certificate"]))
     if beside is not None and j in (None, 0) and beside["repeated"]:
+        ceiling = beside["ceiling"]
+        says = f"no model can expect R2 above {ceiling:.2f}"
+        if ceiling is None or ceiling <= 0:
+            says = "as far as sequences differ among each other, so these few say nothing of a limit"
         lines.append(
             f"noise    {plural(beside['repeated'], 'sequence')} measured more than once, apart by "
-            f"{number(beside['within'])} (SD): no model can expect R2 above {beside['ceiling']:.2f}"
+            f"{number(beside['within'])} (SD): {says}"
         )
     return lines
+
+
+def _certificate(found: Mapping[str, Any]) -> str:
+    """How near held-out sequences are to training ones, among the pairs that were aligned."""
+    asked = "every pair" if found["exhaustive"] else "the likest of each sequence"
+    near = f"the nearest is {found['highest']:.1%} identical" if found["highest"] else "none is near"
+    kept = (
+        f"{found['related']:,} held-out rows have a relative in training"
+        if found["related"]
+        else "no held-out sequence has a relative in training"
+    )
+    alone = "" if not found["highest"] else f"; {found['alone']:.0%} of the rows have none that is near"
+    return f"kinship  {found['pairs']:,} pairs aligned ({asked}): {kept}, {near}{alone}"
 
 
 def banded(scores: Mapping[str, Any]) -> list[list[str]]:

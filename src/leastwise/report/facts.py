@@ -7,6 +7,7 @@ rows here, except the second pass for mae and Spearman where it is cheap.
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,7 @@ from leastwise.moments import Moments
 from leastwise.recipe import Recipe
 from leastwise.solve import ENOUGH, Solution
 from leastwise.terms import Date, Levels, Poly
+from leastwise.transforms import CHOSEN
 from leastwise.validation import Validation
 
 SCHEMA = 1
@@ -56,6 +58,7 @@ def facts(fit: Any) -> dict[str, Any]:
         "inference": _errors(fit),
         "coefficients": _rows(coefficient_table(fit)),
         "penalty": _penalty(fit),
+        "transform": _transform(fit),
         "validation": _validation(fit),
         "scikit_learn": scikit_learn(fit),
     }
@@ -76,8 +79,24 @@ def _model(recipe: Recipe, solution: Solution, options: Any) -> dict[str, Any]:
         "weight_kind": recipe.weight_kind if recipe.weight else None,
         "group": recipe.group,
         "rank": options.rank,
-        "loss": LOSS,
+        "loss": LOSS if recipe.transform == "none" else LOSS.replace("y_i", "z_i"),
     }
+
+
+def _transform(fit: Any) -> dict[str, Any] | None:
+    """What the target was turned into, and how that was chosen; None where it is as it came."""
+    recipe: Recipe = fit.recipe
+    if recipe.transform == "none" or recipe.scale is None:
+        return None
+    said = {
+        "asked": recipe.transform, "name": recipe.scale.name, "target": recipe.target[0],
+        "formula": recipe.scale.told(recipe.target[0]), "scores": {}, "folds": {},
+    }  # fmt: skip
+    if recipe.transform in CHOSEN:
+        said["scores"] = {name: _number(float(v)) for name, v in fit.scaled.chosen.scores.items()}
+    if recipe.transform in CHOSEN and isinstance(fit.validation, Validation):
+        said["folds"] = dict(Counter(one.name for one in fit.validation.back).most_common())
+    return said
 
 
 def _found(solution: Solution) -> dict[str, Any]:
@@ -283,6 +302,7 @@ def _of_groups(fit: Any) -> dict[str, Any]:
         "bands": [asdict(band) for band in beside.bands],
         "repeated": len(repeats.counts), "ceiling": _number(float(repeats.ceiling)),
         "within": _number(float(np.sqrt(repeats.within))), "conflicting": len(repeats.conflicting),
+        "certificate": None if beside.across is None else asdict(beside.across),
     }  # fmt: skip
     return said
 
@@ -355,7 +375,8 @@ def scikit_learn(fit: Any) -> str:
         steps.append(f"StandardScaler({middle}){same}, whose deviations then divide the coefficients")
     before = f", after {' and '.join(steps)}" if steps else ""
     without = ", without the columns left out" if solution.dropped else ""
-    return f"{model}.fit(X, y{weights}){before}{without}"
+    y = "y" if recipe.transform == "none" else "z"
+    return f"{model}.fit(X, {y}{weights}){before}{without}"
 
 
 def _estimator(solution: Solution, plain: str, positive: bool) -> str:

@@ -36,6 +36,7 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
         sure=text.how_sure,
         digits=text.how_many_digits,
         penalty=text.penalty_line,
+        transformed=text.target_line,
         top=_top(facts),
         largest=_largest(facts),
     )

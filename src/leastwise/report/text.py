@@ -111,23 +111,22 @@ def aligned(rows: Iterable[list[str]], left: set[int]) -> str:
 
 
 def _scores(facts: Mapping[str, Any]) -> str:
-    solution, scores = facts["solution"], facts["validation"]
     targets = facts["model"]["targets"]
-    blocks = [
-        _score_table(solution, scores, j if len(targets) > 1 else None, name)
-        for j, name in enumerate(targets)
-    ]
+    blocks = [_score_table(facts, j if len(targets) > 1 else None, name) for j, name in enumerate(targets)]
     return "\n\n".join(blocks)
 
 
-def _score_table(solution: Mapping[str, Any], scores: Mapping[str, Any], j: int | None, target: str) -> str:
+def _score_table(facts: Mapping[str, Any], j: int | None, target: str) -> str:
+    solution, scores = facts["solution"], facts["validation"]
+    of_z = " (of the target transformed)" if facts["transform"] else ""
+
     def of(values: Any) -> Any:
         return values if j is None or values is None else values[j]
 
     of_target = "" if j is None else f" of {target}"
     if not scores["folds"]:
         return (
-            f"score{of_target}    on the rows it was fitted to: R2 {number(of(solution['r2']))}, "
+            f"score{of_target}    on the rows it was fitted to{of_z}: R2 {number(of(solution['r2']))}, "
             f"RMSE {number(of(solution['rmse']))}\n"
             f"         no score on unseen rows: {scores['reason']}"
         )
@@ -205,6 +204,8 @@ def _found(facts: Mapping[str, Any]) -> str:
         lines.append(f"constant {_some(found['constant'])}: left out, they do not vary")
     if facts["penalty"]:
         lines.append(penalty_line(facts["penalty"]))
+    if facts["transform"]:
+        lines.append(f"target   {target_line(facts['transform'])}")
     lines.append(_errors(facts))
     lines.append(f"loss     {facts['model']['loss']} = {_both(found['mse'])}")
     lines.append(f"same as  {facts['scikit_learn']}")
@@ -226,6 +227,29 @@ def penalty_line(penalty: Mapping[str, Any]) -> str:
     return line + (f"\n         {_chosen(penalty)}" if "alphas" in penalty else "")
 
 
+def target_line(transform: Mapping[str, Any]) -> str:
+    """What the target was turned into, what is of it, and how it was chosen."""
+    y = transform["target"]
+    if transform["name"] == "none":
+        line = f"z = {y}, as it came"
+    else:
+        line = (
+            f"z = {transform['formula']}: coefficients, standard errors, R2 of the rows fitted and the "
+            f"loss are of z; scores on unseen rows, predictions and intervals of {y} (near its median)"
+        )
+    if not transform["scores"]:
+        return line
+    scores, by_order = transform["scores"], transform["asked"].endswith("spearman")
+    what = "highest Spearman" if by_order else f"least mean squared error of {y}"
+    told = f"chosen of {len(scores)} by held-out folds: {what} {number(scores[transform['name']])}"
+    told += f" ({number(scores['none'])} as it came)" if transform["name"] != "none" else ""
+    if transform["folds"]:
+        own = ", ".join(f"{name} {count}" for name, count in transform["folds"].items())
+        alone = sum(transform["folds"].values()) == 1
+        told += f"; its training rows alone: {own[:-2]}" if alone else f"; folds by the others alone: {own}"
+    return f"{line};\n         {told}"
+
+
 def _interval(low: Any, high: Any) -> str:
     sides = ("-inf" if low is None else f"{low:g}", "inf" if high is None else f"{high:g}")
     return f"[{sides[0]}, {sides[1]}]"
@@ -235,7 +259,8 @@ def _chosen(penalty: Mapping[str, Any]) -> str:
     """By what the penalty was chosen from its path."""
     best, chosen, error = penalty["best"], penalty["chosen"], penalty["error"]
     of = "" if penalty["targets"] == 1 else "; in units of each target's variance, the mean over targets"
-    least = f"{number(error[best])} ± {number(penalty['spread'][best])} (standard error{of})"
+    spread = penalty["spread"][best]  # 0: one fold chose
+    least = number(error[best]) + (f" ± {number(spread)} (standard error{of})" if spread else "")
     least += f" at alpha {penalty['alphas'][best]:.3g}"
     by = "leaving out each row" if penalty["alone"] else "held-out folds"
     text = f"alpha {penalty['alpha']:.3g} of {len(error)} by {by} ({penalty['rule']}): "

@@ -23,6 +23,7 @@ from leastwise.errors import DataError, KindError, MissingError, plural
 from leastwise.numerics import one_blas_thread, workers
 from leastwise.rows.decimals import beyond_integer, low_of, side_by_side
 
+WITHIN = "\x1f"  # in a group's text: what stands behind says which row of the group it is
 Kind = Literal["number", "boolean", "text", "date", "other"]
 State = TypeVar("State")
 Left = dict[tuple[str, str], NDArray[np.bool_]]  # (column, why) -> rows (n,) that cannot be used

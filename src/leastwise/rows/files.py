@@ -19,6 +19,7 @@ from leastwise.rows.block import ArrowSlab, Kind, Rows, Slab, kind_of
 from leastwise.rows.memory import FILE_SLAB_BYTES, FILE_THREADS, check_names, one_batch, slab_rows
 
 ATTRIBUTE = re.compile(r"(?:^|\s)([A-Za-z_][\w.]*)=(\S+)")
+MEANT = {"TARGET", "SET", "VALIDATION"}  # keys of a header by which records are dealt with
 RECORDS = 2_000  # FASTA records a slab
 
 
@@ -128,6 +129,7 @@ class FastaRows(Rows):
             "sequence": arrow.texts([sequence for _, sequence in records]),
         }
         said = [dict(ATTRIBUTE.findall(header)) for header in headers]
+        self._refuse_late(said, ids, first)
         for key in self.attributes - {"id", "sequence"}:
             values = [s.get(key) for s in said]
             if self.kinds[key] == "number":
@@ -140,6 +142,16 @@ class FastaRows(Rows):
             columns, joined = self.labels.of(ids)
             data |= columns
         return pa.RecordBatch.from_arrays([data[n] for n in self.names], names=list(self.names)), joined
+
+    def _refuse_late(self, said: list[dict[str, str]], ids: list[str], first: int) -> None:
+        """What says the side or the value of a record cannot begin behind the records looked at."""
+        for i, one in enumerate(said):
+            if late := [key for key in one if key in MEANT and key not in self.attributes]:
+                raise ParseError(
+                    f"{self.source}: record {first + i + 1:,} ('{ids[i]}') says {late[0]}={one[late[0]]}, "
+                    f"which none of the first {RECORDS:,} records does. Put such a record first, or say "
+                    "it in all."
+                )
 
     def _number(self, text: str | None, key: str, name: str, row: int) -> float | None:
         value = None if text is None else _number(text)
