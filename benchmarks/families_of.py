@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
@@ -17,8 +16,6 @@ MELTOME = Path(lw.__file__).parent / "data" / "meltome.csv.gz"
 REGIMES = ("sequence:each", "words:shared", "identity:0.3")
 ENCODINGS = ("composition+properties", "properties", "composition", "kmers:2", "kmers:3")
 NEAR = ENCODINGS[0]  # of which intervals and the nearest relative are told
-# for 8,000 columns, where a path of 100 takes over eight minutes
-FEW = tuple(np.geomspace(1e-5, 1e-7, 5).tolist())
 ESOL = (("composition+properties", "none"), ("composition+properties", "L2(cv)"), ("composition", "L2(cv)"))
 SOLUBLE = "solublility|0=Insoluble|1=Soluble"  # spelled so in the file
 FOLDS = [
@@ -42,7 +39,6 @@ def meltome() -> Table:
             how: dict[str, Any] = (
                 {"group": regime} if not told else {"group": "fold", "folds": "predefined"}
             )
-            how |= {"alphas": FEW} if encoding == "kmers:3" else {}
             fit = lw.fit(
                 dealt, target="melting_point", features=(), sequence="sequence", encode_as=encoding,
                 penalty=lw.L2("cv"), unknown="mask", **how,
@@ -59,7 +55,6 @@ def meltome() -> Table:
         "4,165 distinct sequences and their mean melting point in degrees C, L2(cv). Not a published",
         "split of FLIP: not comparable with the paper's. Each encoding has the same folds in a regime:",
         "those made for the first are given to the others as a column",
-        f"kmers:3: alpha of {len(FEW)} between {FEW[-1]:.0e} and {FEW[0]:.0e}, not of a path of 100",
     ]
     return Table("proteins: melting points, encodings and folds", rows, notes)
 

@@ -1,6 +1,6 @@
 """Test sequences that keep a relative in train: groups by several tools, every pair aligned to check.
 
-`LEASTWISE_THREADS=3 python -m benchmarks leaks` takes about nine minutes; the tools get as many threads.
+`LEASTWISE_THREADS=3 python -m benchmarks leaks` takes about half an hour; the tools get as many threads.
 """
 
 from __future__ import annotations

@@ -126,7 +126,18 @@ print(masked.indices.tolist(), masked.mask.tolist())
 # %% [markdown]
 # ## Extension: five features of each protein
 #
-# By hand first, for two of them: the length, and GRAVY, the mean hydropathy of Kyte and Doolittle.
+# The exercise and its extension in five lines:
+
+# %%
+encoded = lw.sequences.encode(sequences)
+table = lw.sequences.features(sequences)
+names = ["molecular_weight", "isoelectric_point", "gravy", "instability_index", "length"]
+five = torch.from_numpy(np.column_stack([np.asarray(table[name]) for name in names]))
+print(encoded.indices.shape, encoded.mask.shape, bool(encoded.mask[encoded.indices == 0].any()), five.shape)
+
+# %% [markdown]
+# The same slowly. By hand first, for two of them: the length, and GRAVY, the mean hydropathy of Kyte and
+# Doolittle.
 
 # %%
 KYTE_DOOLITTLE = dict(
@@ -165,10 +176,7 @@ print("GRAVY by hand", [round(value, 3) for value in gravy])
 # of the library that you use. Five of its columns are what the note asks for.
 
 # %%
-names = ["molecular_weight", "isoelectric_point", "gravy", "instability_index", "length"]
-table = lw.sequences.features(sequences)
-features = torch.from_numpy(np.column_stack([np.asarray(table[name]) for name in names]))  # (5, 5)
-
+features = five  # (5, 5)
 print("features", tuple(features.shape))
 print(
     f"{'':26}" + "".join(f"{name:>13}" for name in ("weight [Da]", "pI", "GRAVY", "instability", "length"))

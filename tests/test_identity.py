@@ -214,6 +214,24 @@ def across(seqs: list[str], made: Any) -> int:
     return int(near[np.ix_(made.test, made.train)].sum() + near[np.ix_(made.train, made.test)].sum())
 
 
+@pytest.mark.parametrize("exhaustive", [True, False])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_where_relatives_go_over_to_train_others_take_their_place(
+    exhaustive: bool, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs that nobody saw, among many sequences without relatives: every pair drawn apart is moved."""
+    seqs, _ = families(12, 2, 0.5, seed=21)
+    rng = np.random.default_rng(22)
+    seqs = [*seqs, *(protein(rng, 120) for _ in range(36))]
+    monkeypatch.setattr(identity._Distinct, "components", alone)
+    made = split(seqs, 0.3, 0.4, exhaustive=exhaustive, seed=seed)
+    assert made.certificate.moved > 0
+    assert across(seqs, made) == 0
+    assert 0.95 * 24 <= len(made.test) <= 25  # asked for: 24 of 60
+    near = made.certificate.nearest  # told of a row that is in train, or of none
+    assert np.isin(near[near >= 0], made.train).all()
+
+
 @pytest.mark.parametrize("exhaustive", [True, False, None])
 def test_no_pair_across_a_split_is_related(exhaustive: bool | None) -> None:
     seqs, _ = families(10, 4, 0.5, seed=5)

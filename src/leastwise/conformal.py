@@ -137,7 +137,7 @@ def why_uncovered(scores: Validation, counts: NDArray[np.int64], needed: int, le
     for split, parts in zip(plan.splits, inner, strict=True):
         sizes = [int(counts[list(out)].sum()) for out in parts]
         train = int(counts[list(split.train)].sum())
-        if train - max(sizes) <= needed or not enough(sum(sizes), level):
+        if not min(sizes) or train - max(sizes) <= needed or not enough(sum(sizes), level):
             return "the rows that are left without two folds are too few"
     return ""
 

@@ -10,7 +10,7 @@ held-out moments alone, without a second pass.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, Generic, TypeVar
@@ -314,15 +314,15 @@ def _with(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else a + b
 
 
-def dealt_places(plan: FoldPlan | None) -> list[Dealing[tuple[int, ...]]]:
-    """The places of the parts, dealing by dealing."""
+def dealt_places(plan: FoldPlan | None, counts: Sequence[int]) -> list[Dealing[tuple[int, ...]]]:
+    """The places of the parts, of `counts` (k,) rows, dealing by dealing; an empty one chooses nothing."""
     splits = [] if plan is None else plan.splits
     each = len(splits) // (1 if plan is None else plan.repeats)
     found = []
     for first in range(0, len(splits), each or 1):
         some = splits[first : first + each]
         always = some[0].always
-        inner = tuple((part,) for part in always)
+        inner = tuple((part,) for part in always if counts[part])
         judge = None
         if plan is not None and plan.judge:
             judge = (tuple(part for part in always if part not in plan.judge) or None, plan.judge)
@@ -344,7 +344,7 @@ def dealings(moments: Moments) -> list[Dealing[Moments]]:
         always = None if d.always is None else merged(moments, d.always)
         return Dealing(sums(d.folds), always, sums(d.inner), judge)
 
-    return [of(d) for d in dealt_places(moments.plan)]
+    return [of(d) for d in dealt_places(moments.plan, [part.n for part in moments.parts])]
 
 
 def rounded(dealing: Dealing[Moments]) -> Dealing[Moments]:

@@ -86,17 +86,6 @@ def learn(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -
             f"transform='{recipe.transform}' is learned by each training set for itself, which cannot be "
             f"done with {what}. Ask for folds dealt once, as folds=5, or transform the target yourself."
         )
-    if choosing and not any(len(d.for_choice.folds) >= d.for_choice.least for d in dealt_places(plan)):
-        raise UsageError(
-            f"transform='{recipe.transform}' is chosen by held-out folds, and there are none. Ask for "
-            "folds (folds=, --folds), or name one, as transform='log'."
-        )
-    sets = _sets(plan, nested=choosing or bool(options.penalty.rule))
-    if len(sets) * len(names) > MOST_SETS:
-        raise UsageError(
-            f"Each of {plural(len(sets), 'training set')} learns {plural(len(names), 'transform')} for "
-            f"itself, and {MOST_SETS} are the most. Ask for 10 folds or fewer (folds=, --folds)."
-        )
 
     def step(slab: Slab) -> list[tuple[NDArray[np.int64], Array, Array]]:
         block = recipe.block(slab, stored=True)
@@ -107,6 +96,20 @@ def learn(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -
     none: list[tuple[NDArray[np.int64], Array, Array]] = []
     pieces = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
     part, y, w = (np.concatenate([piece[i] for piece in pieces] or [np.empty(0)]) for i in range(3))
+    counts = np.bincount(part.astype(np.int64)[w > 0], minlength=1 if plan is None else plan.k)
+    dealings = dealt_places(plan, counts.tolist())
+    if choosing and not any(len(d.for_choice.folds) >= d.for_choice.least for d in dealings):
+        raise UsageError(
+            f"transform='{recipe.transform}' is chosen by held-out folds, and there are none. Ask for "
+            "folds (folds=, --folds), or name one, as transform='log'."
+        )
+    every = tuple(range(1 if plan is None else plan.k))
+    sets = _sets(every, dealings, nested=choosing or bool(options.penalty.rule))
+    if len(sets) * len(names) > MOST_SETS:
+        raise UsageError(
+            f"Each of {plural(len(sets), 'training set')} learns {plural(len(names), 'transform')} for "
+            f"itself, and {MOST_SETS} are the most. Ask for 10 folds or fewer (folds=, --folds)."
+        )
     found: dict[tuple[str, Places], Transform] = {}
     for name in names:
         for places in sets:
@@ -119,10 +122,10 @@ def learn(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -
     return Learned(names, sets[0], part.astype(np.int64), y, w, found)
 
 
-def _sets(plan: FoldPlan | None, *, nested: bool) -> list[Places]:
+def _sets(every: Places, dealings: list[Dealing[Places]], *, nested: bool) -> list[Places]:
     """All that anything is trained on: all rows first."""
-    found: list[Any] = [tuple(range(1 if plan is None else plan.k))]
-    for dealing in dealt_places(plan):
+    found: list[Any] = [every]
+    for dealing in dealings:
         found += dealing.training
         if nested or len(dealing.folds) <= PAIRED:
             inner = [dealing.for_choice, *(dealing.without(i) for i in range(len(dealing.folds)))]
@@ -200,9 +203,15 @@ class Transformed:
     # ---- choosing ----
 
     @cached_property
+    def _dealing(self) -> Dealing[Places] | None:
+        """How the parts are dealt; None where there are no folds."""
+        found = dealt_places(self.moments.plan, [part.n for part in self.moments.parts])
+        return next(iter(found), None)
+
+    @cached_property
     def chosen(self) -> Chosen:
         """What all rows choose."""
-        dealing = next(iter(dealt_places(self.moments.plan)), None)
+        dealing = self._dealing
         if dealing is None or not (self.options.penalty.rule or len(self.learned.names) > 1):
             return Chosen(self.learned.names[0], None, None, {})
         return self._choose([dealing.for_choice])[0]
@@ -210,7 +219,8 @@ class Transformed:
     @cached_property
     def by_fold(self) -> list[Chosen]:
         """What the training rows of each fold choose by themselves."""
-        (dealing,) = dealt_places(self.moments.plan)
+        dealing = self._dealing
+        assert dealing is not None
         if not (self.options.penalty.rule or len(self.learned.names) > 1):
             return [self.chosen] * len(dealing.folds)
         return self._choose([dealing.without(i) for i in range(len(dealing.folds))])
@@ -312,7 +322,8 @@ class Transformed:
 
     def validation(self, solution: Solution) -> Validation:
         """Scores of y on each fold, by the transform and penalty that its training rows choose.."""
-        (dealing,), plan = dealt_places(self.moments.plan), self.moments.plan
+        dealing, plan = self._dealing, self.moments.plan
+        assert dealing is not None
         chosen = self.by_fold
         with one_blas_thread():
             made = [

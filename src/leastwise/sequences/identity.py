@@ -6,8 +6,8 @@
 Up to 10,000 sequences (and 4e12 cells of alignments) every pair is aligned, and nothing can be missed.
 Beyond, the likest 500 of each by shared words (candidates.py), or what MMseqs2 names (mmseqs.py). What that
 misses the certificate finds: every test sequence is aligned against train again, against all of it where
-that can be done. Where one has a relative in train after all, its whole component goes over to train, and
-what is left is asked again.
+that can be done. Where one has a relative in train after all, its whole component goes over to train,
+others take its place in test, and what was not asked is asked.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ CANDIDATES, FIRST = 500, 10  # of each sequence beyond, and those of them that a
 ENGINES = ("own", "mmseqs")
 FAMILY = 0.9  # share of the sequences in one component from which nothing unrelated can be held out
 SWALLOWED = 0.25  # share of the rows (or that of test) above which a component goes into train
+SHORT, REFILLS = 0.05, 3  # share of test that may be lacking, and how often it is filled up
 NAMING, PROVING = 0.4, 0.2  # shares of the work: to name candidates, and to align test against train
 BANDS = (0.3, 0.4, 0.5, 0.7, 0.9)  # of identity, in which test sequences are counted
 
@@ -213,8 +214,9 @@ def split(
     quarter = _quarters(y, len(of))
     counts = np.zeros((component.max(initial=-1) + 1, quarter.max(initial=0) + 1), np.int64)
     np.add.at(counts, (component[of], quarter), 1)
-    dealt, notes = _dealt(counts, float(test), seed)
-    held, best, nearest, pairs, whole = asked.certified(component, dealt, told)
+    deal = _Dealing(counts, float(test), seed)
+    proven = asked.certified(component, deal, told)
+    held, best, nearest = proven.held, proven.best, proven.nearest
     told.end()
     side = held[component][of]  # (n,) True: test
     if side.all():
@@ -229,14 +231,29 @@ def split(
     first[of[train][::-1]] = train[::-1]  # the first training row of each sequence
     at = nearest[of[rows]]
     proof = Certificate(
-        rule, best[of[rows]], np.where(at >= 0, first[at], -1), whole,
-        int(counts[dealt & ~held].sum()), pairs, _digest(cleaned, side),
+        rule, best[of[rows]], np.where(at >= 0, first[at], -1), proven.whole,
+        int(counts[proven.moved].sum()), proven.pairs, _digest(cleaned, side),
     )  # fmt: skip
-    notes = (*map(str, came.changes), *asked.notes, *notes)
+    notes = (*map(str, came.changes), *asked.notes, *deal.notes)
     return Split(train, rows, _by_appearance(component[of].tolist()), proof, notes)
 
 
 # ---- components, and the proof ----
+
+
+@dataclass(frozen=True, eq=False)
+class _Proven:
+    """Components (g,) `held` for test and those that were `moved` to train; the pairs that were aligned.
+
+    Of each sequence (n,) the `best` identity to one in train, and the `nearest`. `whole`: of all of train.
+    """
+
+    held: NDArray[np.bool_]
+    best: NDArray[np.float64]
+    nearest: Ints
+    moved: NDArray[np.bool_]
+    pairs: int
+    whole: bool
 
 
 class _Distinct:
@@ -314,20 +331,23 @@ class _Distinct:
             stages.append((((i, near[joined.apart(i, near)]) for i, near in likely), len(short), 0.1))
         return stages
 
-    def certified(
-        self, component: Ints, held: NDArray[np.bool_], told: _Told
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float64], Ints, int, bool]:
-        """The components that stay in test, each sequence's highest identity and nearest, pairs aligned."""
-        n, rule, lengths = len(self.distinct), self.rule, self.database.lengths
-        held, best, nearest, pairs = held.copy(), np.zeros(n), np.full(n, -1), 0
-        fresh, every = ~held[component], True  # what of train was not aligned against yet, and how it was
-        tell = told.part(PROVING)
+    def certified(self, component: Ints, deal: _Dealing, told: _Told) -> _Proven:
+        """Components dealt to test, each of their sequences aligned against train, until none is related.
+
+        A component with a relative in train goes over. Where that leaves test short others take its place,
+        a few times: they are aligned against train too, and so is what was nearest to one of them.
+        """
+        n, rule = len(self.distinct), self.rule
+        held, out = deal.first(), np.zeros(len(deal.counts), bool)
+        best, nearest, pairs, every, refills = np.zeros(n), np.full(n, -1), 0, True, REFILLS
+        moved, tell = np.zeros(len(held), bool), told.part(PROVING)
+        asked, fresh = held[component], ~held[component]  # of train, what was not aligned against yet
         while True:
-            asked = np.flatnonzero(held[component])
-            cells = float(lengths[asked].sum()) * float(lengths[fresh].sum())
+            lengths, some = self.database.lengths, np.flatnonzero(asked)
+            cells = float(lengths[some].sum()) * float(lengths[fresh].sum())
             whole = self.exhaustive if self.exhaustive is not None else cells <= CELLS
             every &= bool(whole)
-            for done, (found, count) in enumerate(self._against(asked, fresh, whole), 1):
+            for done, (found, count) in enumerate(self._against(some, fresh, whole), 1):
                 pairs += count
                 long = rule.reaches(found, n)
                 for i, j, share in zip(
@@ -335,12 +355,22 @@ class _Distinct:
                 ):
                     if share > best[i]:
                         best[i], nearest[i] = share, j
-                tell(done, len(asked))
-            offends = np.unique(component[asked[best[asked] >= rule.identity]])
-            if not len(offends):
-                return held, best, nearest, pairs, every
-            held[offends] = False
-            fresh = np.isin(component, offends)
+                tell(done, len(some))
+            test = held[component]
+            near = test & (best >= rule.identity)
+            if near.any():
+                offends = np.unique(component[near])
+                out[offends], out[component[nearest[near]]] = True, True
+                held[offends], moved[offends] = False, True
+                asked, fresh = held[component], np.isin(component, offends)
+                continue
+            more = deal.more(held, out) if refills else np.zeros(len(held), bool)
+            if not more.any():
+                return _Proven(held, best, nearest, moved, pairs, every)
+            refills, held = refills - 1, held | more
+            stale = test & (nearest >= 0) & more[component[nearest]]
+            best[stale], nearest[stale] = 0.0, -1
+            asked, fresh = stale | more[component], ~held[component]
 
     def _against(
         self, asked: Ints, train: NDArray[np.bool_], whole: bool
@@ -410,7 +440,7 @@ class _Told:
     """Progress of several passes as one: each has its share, and all are told as so many nths."""
 
     def __init__(self, progress: Progress | None, n: int) -> None:
-        self.progress, self.n, self.given = progress, n, 0.0
+        self.progress, self.n, self.given, self.told = progress, n, 0.0, 0
 
     def part(self, share: float) -> Tell:
         """What a pass with this share of the whole calls with (done, in all)."""
@@ -418,8 +448,9 @@ class _Told:
         self.given += share
 
         def tell(done: int, count: int) -> None:
-            if self.progress is not None:
-                self.progress(int(self.n * (start + share * min(done, count) / max(count, 1))), self.n)
+            if self.progress is not None:  # what is asked again does not begin anew
+                self.told = max(self.told, int(self.n * (start + share * min(done, count) / max(count, 1))))
+                self.progress(self.told, self.n)
 
         return tell
 
@@ -451,30 +482,46 @@ def _quarters(y: Any, n: int) -> Ints:
     return np.searchsorted(np.quantile(values, [0.25, 0.5, 0.75]), values, side="right").astype(np.int64)
 
 
-def _dealt(counts: Ints, test: float, seed: int) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Which components (g,) go to test, and what is to be told; `counts` (g, quarters) are their rows."""
-    sizes, n = counts.sum(axis=1), int(counts.sum())
-    largest = int(sizes.max())
-    if largest >= FAMILY * n:
-        raise UsageError(
-            f"{largest:,} of {plural(n, 'sequence')} are connected by relatives: this is one family, and "
-            "nothing unrelated to it can be held out. Variants of one protein are split by position or by "
-            "the number of mutations."
+class _Dealing:
+    """Components of `counts` (g, quarters) rows dealt to test, about so large a share of them."""
+
+    def __init__(self, counts: Ints, test: float, seed: int) -> None:
+        self.counts, self.aim, self.sizes = counts, test * counts.sum(axis=0), counts.sum(axis=1)
+        n, largest = int(counts.sum()), int(self.sizes.max())
+        if largest >= FAMILY * n:
+            raise UsageError(
+                f"{largest:,} of {plural(n, 'sequence')} are connected by relatives: this is one family, "
+                "and nothing unrelated to it can be held out. Variants of one protein are split by "
+                "position or by the number of mutations."
+            )
+        # no test set is one family
+        self.swallowed = (self.sizes > min(SWALLOWED, test) * n) & (self.sizes > 1)
+        self.notes = tuple(
+            f"{plural(int(size), 'sequence')} are connected, more than test is to hold: all in train"
+            for size in self.sizes[self.swallowed]
         )
-    swallowed = (sizes > min(SWALLOWED, test) * n) & (sizes > 1)  # no test set is one family
-    notes = tuple(
-        f"{plural(int(size), 'sequence')} are connected, more than test is to hold: all in train"
-        for size in sizes[swallowed]
-    )
-    rng = np.random.default_rng(seed)
-    later = rng.random(len(sizes)) < 0.5  # so that not all large groups come to one side
-    order = np.lexsort((rng.random(len(sizes)), -sizes, later))
-    aim, inside, held = test * counts.sum(axis=0), np.zeros(counts.shape[1]), np.zeros(len(sizes), bool)
-    for g in order[~swallowed[order]].tolist():
-        more = inside + counts[g]
-        if ((more - aim) ** 2).sum() < ((inside - aim) ** 2).sum():
-            inside, held[g] = more, True
-    return held, notes
+        rng = np.random.default_rng(seed)
+        later = rng.random(len(self.sizes)) < 0.5  # so that not all large groups come to one side
+        self.order = np.lexsort((rng.random(len(self.sizes)), -self.sizes, later))
+
+    def first(self) -> NDArray[np.bool_]:
+        """Which components (g,) go to test."""
+        none = np.zeros(len(self.sizes), bool)
+        return self._filled(none, self.swallowed)
+
+    def more(self, held: NDArray[np.bool_], out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which go there too, where `held` are fewer than they should be; never those `out`."""
+        if self.sizes[held].sum() >= (1 - SHORT) * self.aim.sum():
+            return np.zeros(len(held), bool)
+        return self._filled(held, self.swallowed | held | out)
+
+    def _filled(self, held: NDArray[np.bool_], without: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        inside, found = self.counts[held].sum(axis=0).astype(float), np.zeros(len(held), bool)
+        for g in self.order[~without[self.order]].tolist():
+            more = inside + self.counts[g]
+            if ((more - self.aim) ** 2).sum() < ((inside - self.aim) ** 2).sum():
+                inside, found[g] = more, True
+        return found
 
 
 def _digest(cleaned: tuple[str, ...], side: NDArray[np.bool_]) -> str:

@@ -21,6 +21,7 @@ from leastwise.solve.shrunk import eigen, shrunk
 
 MOST_ROUNDS = 100_000  # over the working set, for one point of the path
 RANK = 1e-13  # eigenvalues of correlations below this, for each column, are rounding
+SAFE = 1e-8  # of the largest column sum: a ridge above it leaves traces of inverses seven digits
 TOLERANCE = 1e-9  # gap asked for, as a share of the objective at b = 0
 
 
@@ -113,7 +114,7 @@ class Path:
             return 0.0
         if P.by_rows and m > len(P.X) and (P.f2[at] > 0).all():  # from the smaller side
             Z = only(P.X, at) / np.sqrt(P.f2[at])
-            return _share(np.linalg.eigvalsh(Z @ Z.T), ridge)
+            return _followed_by_rows(Z @ Z.T, ridge)
         Q = gram(P.X[:, at]) if P.by_rows else P.Q[np.ix_(at, at)]
         M = Q + np.diag(ridge * P.f2[at])
         unit = np.sqrt(np.diagonal(M))
@@ -147,6 +148,22 @@ class Path:
     @property
     def _parameters(self) -> Array:
         return self.df + 1 + self.problem.c.intercept
+
+
+def _followed_by_rows(K: Array, ridge: float) -> float:
+    """`tr K (K + ridge)^-1 = n - ridge |L^-1|^2` (Frobenius), where `L L' = K + ridge`.
+
+    A sixth of the eigenvalues' time. Its error is n EPS |K| / ridge of what is taken away, so that small
+    ridges take the eigenvalues.
+    """
+    from scipy.linalg import lapack
+
+    if ridge > SAFE * np.linalg.norm(K, 1):
+        L, info = lapack.dpotrf(K + ridge * np.eye(len(K)), lower=1, clean=1, overwrite_a=1)
+        inverse, _ = lapack.dtrtri(L, lower=1, overwrite_c=1)
+        if info == 0:
+            return float(len(K) - ridge * np.einsum("ij,ij->", inverse, inverse))
+    return _share(np.asarray(np.linalg.eigvalsh(K), np.float64), ridge)
 
 
 def _share(e: Array, ridge: float) -> float:

@@ -172,9 +172,22 @@ def _condition_of_rows(Z: Array, ridge: Array) -> float:
     n, c = Z.shape
     if c <= n:
         values = np.linalg.eigvalsh(Z.T @ Z + np.diag(ridge))
-    else:  # outside the rows' span only the ridge is left
-        values = np.append(np.linalg.eigvalsh(Z @ Z.T) + ridge.mean(), ridge.min(initial=np.inf))
+    else:  # outside the rows' span only the least ridge is left: nothing is below it
+        values = np.array([_largest(Z) + ridge.mean(), ridge.min(initial=np.inf)])
     return float(np.sqrt(values.max() / max(values.min(), values.max() * EPS**2)))
+
+
+def _largest(Z: Array) -> float:
+    """The largest eigenvalue of `Z Z'`, by products alone."""
+    from scipy.sparse.linalg import ArpackError, svds
+
+    start = np.random.default_rng(0).normal(size=min(Z.shape))
+    if len(start) < 3 or not Z.any():  # nothing for Lanczos
+        return float(np.linalg.norm(Z, 2) ** 2)
+    try:
+        return float(svds(Z, k=1, v0=start, return_singular_vectors=False)[0] ** 2)
+    except ArpackError:
+        return float(np.linalg.norm(Z, 2) ** 2)
 
 
 def _of_target(c: Centred, target: int) -> Centred:

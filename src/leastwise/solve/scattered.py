@@ -123,6 +123,15 @@ class Turned:
 
     of: Scattered
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        n, c = self.of.shape
+        return c, n
+
+    @property
+    def T(self) -> Scattered:  # noqa: N802  # as arrays have it
+        return self.of
+
     def __matmul__(self, v: Any) -> Array:
         """`X' v` for v (n,) or (n, m); `X' X` (c, c) for the columns themselves."""
         X = self.of
