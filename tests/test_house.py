@@ -22,7 +22,7 @@ WAY = (
     ("frames",),
     ("rows", "sequences", "paired"),
     ("encodings",),
-    ("terms", "look", "parts", "roles", "transforms"),
+    ("terms", "look", "parts", "roles", "transforms", "sides"),
     ("recipe", "moments"),
     ("solve", "sparse"),
     ("inference", "folds"),

@@ -599,3 +599,12 @@ def test_a_random_split_of_real_variants_flatters(shared: Path) -> None:
     )
     assert leaks.r2.mean() > 0.35
     assert honest.r2.mean() < 0.1
+
+
+def test_a_seed_beside_positions_is_refused_for_nothing_is_dealt():
+    cells, y = variants()
+    with pytest.raises(UsageError, match="seed=3 deals rows, and 'position:modulo' leaves nothing to deal"):
+        lw.fit(
+            pa.table({"s": cells, "y": y}), "y", features=(), sequence="s", encode_as="one-hot",
+            group="position:modulo", seed=3, penalty=lw.L2(0.1),
+        )  # fmt: skip

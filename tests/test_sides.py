@@ -138,11 +138,13 @@ def test_the_largest_alpha_within_one_standard_error_takes_more_than_one_fold():
         by_side(table(), penalty=lw.L2("1se"))
 
 
-@pytest.mark.parametrize("sides", [["train"], ["train", "pred"], ["test"], ["test", "val"]], ids=str)
+@pytest.mark.parametrize(
+    "sides", [["train"], ["train", "pred"], ["test"], ["pred"], ["test", "val"]], ids=str
+)
 def test_sides_that_leave_nothing_to_train_on_or_to_hold_out_are_refused(sides):
     t = table(60)
     t = t.set_column(7, "set", pa.array([sides[i % len(sides)] for i in range(60)]))
-    with pytest.raises(UsageError, match="Two are needed"):
+    with pytest.raises(UsageError, match=r"Two are needed|none that is only trained on|No row of"):
         by_side(t)
 
 
@@ -193,3 +195,108 @@ def test_a_loaded_model_knows_the_plan(tmp_path):
     assert again.validation.plan == fit.validation.plan
     assert str(again) == str(fit)
     assert "by the table: 'test'" in str(again)
+
+
+def sided(sides: list[str | None], n: int = 180) -> pa.Table:
+    """The same table with these sides in turn."""
+    return table(n).set_column(7, "set", pa.array([sides[i % len(sides)] for i in range(n)]))
+
+
+def test_spaces_and_capitals_make_no_side_of_their_own():
+    plain, odd = sided(["train", "test", "test"]), sided([" Train", "test", "TEST "])
+    np.testing.assert_array_equal(by_side(odd).validation.mse, by_side(plain).validation.mse)
+
+
+def test_a_blank_cell_is_a_missing_one():
+    blank = sided(["train", "train", "test", " "])
+    with pytest.raises(lw.errors.MissingError, match="'set' has 45 missing values"):
+        by_side(blank)
+    assert by_side(blank, missing="drop").tally.dropped == {"'set' missing": 45}
+
+
+@pytest.mark.parametrize("by", ["group", "cluster"])
+def test_sides_are_read_alike_from_a_group_and_from_clusters(by):
+    t = sided(["train", "train", "val", "Test", "pred"])
+    fit = lw.fit(t, "y", folds="predefined", **{by: "set"})
+    assert fit.validation.n.tolist() == [36]
+    assert sum(fit.tally.dropped.values()) == 36
+
+
+def test_levels_and_gaps_of_what_is_only_to_be_predicted_are_not_seen():
+    t = sided(SIDES)
+    side = arrays(t)[2]
+    rng = np.random.default_rng(6)
+    c = rng.choice(["b", "c"], len(side))
+    x = np.where(side == "pred", np.nan, t["x1"].to_numpy())
+    plain = t.append_column("c", pa.array(c))
+    odd = t.append_column("c", pa.array(np.where(side == "pred", "a", c)))
+    odd = odd.set_column(1, "x1", pa.array(x, from_pandas=True))
+    a, b = (by_side(one, missing="mean") for one in (plain, odd))
+    assert a.names == b.names
+    np.testing.assert_array_equal(a.coef, b.coef)
+    assert b.recipe.filled == ()
+
+
+def test_missing_cells_of_what_is_only_to_be_predicted_are_not_counted():
+    t = sided(SIDES)
+    side, y = arrays(t)[2], t["y"].to_numpy().copy()
+    y[side == "pred"] = np.nan
+    y[6] = np.nan
+    lacking = t.set_column(6, "y", pa.array(y, from_pandas=True))
+    with pytest.raises(lw.errors.MissingError, match=r"'y' has 1 missing value .*first: row 7"):
+        by_side(lacking)
+
+
+@pytest.mark.parametrize("mark", ["1.0", "true ", "T", "y", "valid", "dev"])
+def test_marks_are_known_however_they_are_written(mark):
+    side = np.array([SIDES[i % 6] for i in range(180)])
+    flip = sided(["val" if s == "val" else s for s in SIDES])
+    flip = flip.set_column(7, "set", pa.array(np.where(side == "val", "train", side).tolist()))
+    flip = flip.append_column("validation", pa.array([mark if s == "val" else "" for s in side]))
+    fit = by_side(flip, penalty=lw.L2("cv"))
+    assert fit.choice.alpha == by_side(table(), penalty=lw.L2("cv")).choice.alpha
+    assert any("'validation' marks the val among train" in note for note in fit.notes)
+
+
+def test_a_column_validation_that_holds_something_else_is_refused_or_wanted_as_a_feature():
+    t = sided(["train", "train", "test"])
+    other = t.append_column("validation", pa.array(np.random.default_rng(7).normal(size=180)))
+    with pytest.raises(lw.errors.DataError, match="in 'validation', which beside 'set' marks the rows"):
+        by_side(other)
+    names = [f"x{j}" for j in range(6)]
+    assert by_side(other, features=[*names, "validation"]).names[-1] == "validation"
+    assert by_side(other, drop=["validation"]).names == tuple(names)
+
+
+def test_a_late_side_is_not_lost_among_many_sequences(monkeypatch):
+    monkeypatch.setattr("leastwise.look.MOST_TEXTS", 200)
+    rng = np.random.default_rng(8)
+    every = ["".join(rng.choice(list("ACDEFGHIKL"), 20)) for _ in range(900)]
+    t = pa.table(
+        {"s": every, "y": rng.normal(size=900), "set": ["test"] * 100 + ["train"] * 700 + ["val"] * 100}
+    )
+    fit = by_side(t, features=(), sequence="s", encode_as="composition", penalty=lw.L2("cv"))
+    assert fit.moments.plan.judge
+    assert [part.n for part in fit.moments.parts] == [100, 700, 100]
+
+
+def test_words_say_who_chose():
+    said = str(by_side(table(), penalty=lw.L2("cv"), transform="ranks"))
+    assert "val chose the penalty for models of train" in said
+    assert "nested" not in said
+    assert "least mean squared error of z" in said
+    said = str(by_side(sided(["train", "train", "test"]), penalty=lw.L2("cv")))
+    assert "by parts of its training rows alone (nested)" in said
+
+
+@pytest.mark.parametrize("n", [8, 12, 16, 24])
+@pytest.mark.parametrize("seed", range(6))
+def test_few_rows_that_choose_are_enough_or_told(n, seed):
+    t = table(n, seed).set_column(7, "set", pa.array(["train", "train", "train", "test"] * (n // 4)))
+    for how in ({}, {"penalty": lw.L2("cv")}, {"transform": "ranks", "penalty": lw.L2("cv")}):
+        try:
+            fit = by_side(t, **how)
+        except lw.errors.LeastwiseError:
+            continue
+        assert fit.choice is None or np.isfinite(fit.choice.error).all()
+        str(fit)

@@ -302,7 +302,7 @@ def test_two_folds_leave_nothing_to_choose_by_for_the_score():
 
 def test_it_is_for_fit_alone():
     t = table()
-    with pytest.raises(lw.errors.UsageError, match="'transform' is for fit"):
+    with pytest.raises(lw.errors.UsageError, match="transform='log' is for fit, not for moments"):
         lw.condense(t, "y", transform="log")
     with pytest.raises(lw.errors.UsageError, match="transform='log' is for fit"):
         lw.descend(t, "y", transform="log", lr=0.1, steps=3)
@@ -335,3 +335,82 @@ def test_the_command_line_fits_and_predicts(tmp_path):
     assert done.exit_code == 0, done.output
     fit = lw.fit(t, "y", group="g", transform="cv")
     np.testing.assert_allclose(pacsv.read_csv(out)["prediction"].to_numpy(), fit.predict(t), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["log", "log:5%", "log:0.01", "ranks", "cv"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e200])
+def test_a_target_that_is_infinite_or_huge_is_refused(name, value):
+    t = table(60)
+    y = t["y"].to_numpy().copy()
+    y[7] = value
+    with pytest.raises(lw.errors.DataError, match="row 8"):
+        lw.fit(t.set_column(3, "y", pa.array(y)), "y", group="g", transform=name)
+
+
+def test_a_recipe_that_was_fitted_learns_anew():
+    t = table()
+    one = lw.fit(t, "y", group="g", transform="ranks")
+    again = lw.fit(t, recipe=one.recipe)
+    np.testing.assert_array_equal(again.predict(t), one.predict(t))
+    with pytest.raises(lw.errors.UsageError, match="not for moments"):
+        lw.condense(t, recipe=one.recipe)
+
+
+def attempt(*asked, **how):
+    """The fit, or None where it is refused."""
+    try:
+        return lw.fit(*asked, **how)
+    except lw.errors.LeastwiseError:
+        return None
+
+
+FEW = [{"transform": "ranks", "penalty": lw.L2("cv")}, {"transform": "cv"}]
+
+
+@pytest.mark.parametrize("how", FEW, ids=str)
+def test_few_rows_choose_by_numbers_or_not_at_all(how):
+    t = table(60).drop_columns(["g"])
+    fits = [attempt(t.slice(0, n), "y", features=["x0"], **how) for n in range(2, 20)]
+    some = [fit for fit in fits if fit is not None]
+    assert some
+    for fit in some:
+        assert fit.choice is None or np.isfinite(fit.choice.error).all()
+        assert np.isfinite(list(fit.scaled.chosen.scores.values())).all()
+        assert "y on 1 feature" in str(fit)
+
+
+def test_a_logarithm_that_all_rows_cannot_learn_is_not_chosen():
+    rng = np.random.default_rng(11)
+    x = rng.normal(size=240)
+    side = np.array(["train", "train", "val", "test"] * 60)
+    y = np.where(side == "test", -rng.random(240) * 5, np.exp(x + 0.1 * rng.normal(size=240)))
+    t = pa.table({"x": x, "y": y, "set": side})
+    many = pa.concat_tables([t, *[t.filter(pa.array(side == "test"))] * 6])
+    fit = lw.fit(many, "y", group="set", folds="predefined", transform="cv")
+    assert set(fit.scaled.chosen.scores) == {"none", "ranks"}
+    assert fit.validation.back[0].name in CANDIDATES
+
+
+def test_constant_targets_are_told_in_their_own_units():
+    t = table(60)
+    for name in ("ranks", "log", "log:0.01", "cv"):
+        with pytest.raises(lw.errors.DataError, match="The target 'y' is 5 in all 60 rows"):
+            lw.fit(t.set_column(3, "y", pa.array(np.full(60, 5.0))), "y", group="g", transform=name)
+
+
+def test_a_training_set_that_cannot_learn_is_named_and_what_only_coverage_takes_is_not_asked():
+    rng = np.random.default_rng(12)
+    x = rng.normal(size=100)
+    y = np.where(np.arange(100) < 53, np.exp(x), -np.exp(x))
+    t = pa.table({"x": x, "y": y, "g": [f"g{i // 10}" for i in range(100)]})
+    fit = lw.fit(t, "y", group="g", transform="log", folds=0)
+    assert fit.recipe.scale.name == "log"
+    with pytest.raises(lw.errors.DataError, match="Of the rows that a fold is trained on: "):
+        lw.fit(t, "y", group="g", transform="log", folds=5)
+
+
+def test_predictions_far_away_are_numbers_still():
+    t = table()
+    fit = lw.fit(t, "y", group="g", transform="log")
+    far = pa.table({f"x{j}": 1e6 * t[f"x{j}"].to_numpy() for j in range(3)})
+    assert np.isfinite(fit.predict(far)).all()

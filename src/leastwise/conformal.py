@@ -132,6 +132,8 @@ def why_uncovered(scores: Validation, counts: NDArray[np.int64], needed: int, le
     """Why it cannot be said how often intervals hold, of parts of `counts` (k,) rows; "" where it can."""
     plan = scores.plan
     inner = [inner_parts(scores, f) for f in range(len(plan.splits))]
+    if plan.judge:
+        return "that leaves out every two folds, and here one was named to choose by"
     if plan.repeats > 1 or len(inner) > MOST_FOLDS or min(map(len, inner)) < 2:
         return f"that takes 3 to {MOST_FOLDS} folds, dealt once"
     for split, parts in zip(plan.splits, inner, strict=True):

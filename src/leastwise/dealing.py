@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise.errors import MissingError, UsageError, plural
@@ -103,6 +103,10 @@ def _by_regime(
             f"repeats={options.repeats} deals folds anew, and '{regime}' can be dealt in one way only. "
             "Leave repeats out."
         )
+    if options.seed and recipe.regime and regime.kind == "position":
+        raise UsageError(
+            f"seed={options.seed} deals rows, and '{regime}' leaves nothing to deal. Leave it out."
+        )
     if options.folds and regime.kind in ("mutations", "target"):
         raise UsageError(f"'{regime}' holds out once, and folds={options.folds} came. Leave it out.")
     dealt = deal(found.cells, regime, parts, options.seed, options.progress)
@@ -144,11 +148,12 @@ def _by_labels(rows: Rows, recipe: Recipe, way: str, alone: bool) -> FoldPlan:
                 else "condense sees a part of the rows. Give the folds to fit, or a number of them here."
             )
         )
-    sizes: Counter[str] = Counter()
-    for label, count in _sizes(
-        rows, recipe
-    ).items():  # of what is trained on, each sequence comes by itself
-        sizes[label.partition(WITHIN)[0]] += count
+    sizes = _sizes(rows, recipe)
+    if not sizes:
+        raise UsageError(
+            f"No row of {rows.source} has a label in '{recipe.named_groups}' that folds could be made of. "
+            "Some must be trained on and some held out. Look at that column."
+        )
     if len(sizes) > MOST_FOLDS:
         raise UsageError(
             f"There are {len(sizes):,} groups, and each would be a fold, which holds moments. Ask for a "
@@ -163,7 +168,7 @@ def explaining(rows: Rows, recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except MissingError as error:
-        seen = look(rows, recipe.reads_all) if rows.rereadable else Look()
+        seen = look(rows, recipe.reads_all, recipe.kept) if rows.rereadable else Look()
         raise explain_missing(seen, recipe) or error from None
 
 
@@ -188,7 +193,8 @@ def _sizes(rows: Rows, recipe: Recipe) -> dict[str, int]:
     kinds = {name: recipe.reads_all[name]} if simple else recipe.reads_all
 
     def step(slab: Slab) -> Look:
-        return Look.of_texts(name, slab.texts(name) if simple else recipe.block(slab).group)
+        group = slab.texts(name) if simple else recipe.block(slab, stored=True).group
+        return Look.of_texts(name, pc.replace_substring_regex(group, f"{WITHIN}(?s:.*)", ""))
 
     with explaining(rows, recipe):
         found = rows.reduce(step, Look.__add__, Look(), columns=kinds)

@@ -172,7 +172,8 @@ class Fit:
         if self.rows is None or self.moments is None or scores.again is None or scores.plan.by == ALONE:
             return NoValidation("the rows cannot be read again")
         counts = np.array([part.n for part in self.moments.parts])
-        if reason := why_uncovered(scores, counts, self.solution.needs, level):
+        unable = "" if self.scaled is None else self.scaled.why_uncovered(scores)
+        if reason := why_uncovered(scores, counts, self.solution.needs, level) or unable:
             return NoValidation(reason)
         without = self._without if self.scaled is None else partial(self.scaled.without, scores)
         return coverage(self.rows, replace(self.recipe, scale=None), scores, without, level)
@@ -514,9 +515,9 @@ class Fit:
         What the recipe does before (levels, powers, sequences) has to be done before here too. Raises
         UsageError for a target that was transformed: a linear layer cannot turn predictions back.
         """
-        if self.recipe.scale is not None and self.recipe.scale.name != "none":
+        if self.recipe.transformed:
             raise UsageError(
-                f"The target was transformed ({self.recipe.scale.name}), and a linear layer cannot turn "
+                f"The target was transformed ({self.recipe.transform}), and a linear layer cannot turn "
                 "its predictions back. Fit without a transform, or use fit.predict."
             )
         import torch

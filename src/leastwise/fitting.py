@@ -45,6 +45,7 @@ from leastwise.solve import Solution, doubtful, least_squares
 from leastwise.sparse import stored_moments
 from leastwise.terms import Number, Poly
 from leastwise.transformed import Learned, Transformed, learn
+from leastwise.transforms import CHOSEN
 
 SMALL, SMALL_COLUMNS = 250_000, 40  # numbers, and columns, up to which "auto" is exact at once
 LATE = ("rank", "intercept", "se", "penalty", "alphas", "standardize", "factors", "bounds", "positive")
@@ -141,10 +142,12 @@ def condense(
     `precision` is "exact" or "fast", which "auto" stands for here: parts that are to be added to one
     another must be of one precision.
     """
-    late = [name for name in (*LATE, "cluster", "transform") if name in common]
+    late = [name for name in (*LATE, "cluster") if name in common]
     if late:
         raise UsageError(f"{listed(late)} {'is' if len(late) == 1 else 'are'} for fit, not for moments.")
     rows, asked, chosen = _prepared(source, target, recipe, options, common)
+    if asked.transform != "none":
+        raise UsageError(f"transform='{asked.transform}' is for fit, not for moments. Leave it out.")
     plan, _, _ = plan_of(rows, asked, chosen, alone=False)
     return _condense(rows, asked, chosen, plan, exact=chosen.precision == "exact")[0]
 
@@ -175,9 +178,10 @@ def _prepared(
                 f"The recipe is settled, and {listed(said)} came beside it. Change the recipe that was "
                 "asked (before settling), or leave the keywords out."
             )
-        return rows, recipe, chosen
+        sides = chosen.folds == "predefined" and recipe.sides
+        return rows, replace(recipe, scale=None, sides=sides), chosen
     asked = replace(recipe or Recipe(), **said)
-    if chosen.folds == "predefined" and asked.group is not None:
+    if chosen.folds == "predefined" and asked.named_groups is not None:
         asked = replace(asked, sides=True)
     if rows.sequence is not None and asked.sequence is None:
         asked = replace(asked, sequence=rows.sequence)
@@ -216,6 +220,13 @@ def _transformed(
         known = learn(rows, recipe, options, plan)
     moments, tally = _condense(rows, recipe, options, plan, exact=exact, learned=known)
     checks.used(rows, tally)
+    choosing = recipe.transform in CHOSEN
+    if (choosing or options.penalty.rule) and plan is not None and (reason := enough(moments, 1)):
+        what = f"transform='{recipe.transform}'" if choosing else f"alpha='{options.penalty.rule}'"
+        raise UsageError(
+            f"{what} is chosen by held-out folds, and {reason}. Ask for other folds (folds=, --folds), or "
+            "name one."
+        )
     return Transformed(rows, recipe, options, moments, known), tally
 
 
@@ -319,7 +330,8 @@ def _condense(
         try:
             return condensed(slab)
         except MissingError as error:  # said of this slab; the whole source is looked at below
-            raise explain_missing(Look.at(slab, recipe.reads_all), recipe) or error from None
+            seen = Look.at(recipe.kept(slab), recipe.reads_all)
+            raise explain_missing(seen, recipe) or error from None
 
     def condensed(slab: Slab) -> tuple[Moments, Tally]:
         block = recipe.block(slab, low=exact, stored=not exact)
@@ -401,10 +413,10 @@ def _changes(rows: Rows, recipe: Recipe) -> list[str]:
         return []
     none: list[str] = []
     texts = rows.reduce(
-        lambda slab: slab.texts(name).drop_null().to_pylist(),
+        lambda slab: recipe.kept(slab).texts(name).drop_null().to_pylist(),
         lambda a, b: a + b,
         none,
-        columns={name: "text"},
+        columns=dict.fromkeys((name, *recipe.sided_by), "text"),
     )
     term = next((term for term in recipe.terms if isinstance(term, Encoding)), None)
     named = term is not None and term.named

@@ -23,9 +23,9 @@ from leastwise import arrow
 from leastwise.errors import MomentsError, UsageError, listed, plural
 from leastwise.moments import Moments
 from leastwise.numerics import content_hash
-from leastwise.recipe import JUDGED, TRAINED
 from leastwise.rows.block import WITHIN, Block
 from leastwise.sequences.regimes import Dealt
+from leastwise.sides import JUDGED, TRAINED
 
 Some = TypeVar("Some")  # moments, or places of parts
 
@@ -72,6 +72,7 @@ class FoldPlan:
     never: tuple[int, ...] = ()  # parts that take part in no score: neither held out nor trained on
     judge: tuple[int, ...] = ()  # of `always`, those by which a penalty is chosen
     spread: tuple[int, ...] = ()  # the parts that rows of one group are dealt to by what they hold
+    closed: bool = False  # whether a group that is not in the table is refused
     told: str = ""  # what groups are, where they were made
     regime: str = ""  # and by which rule
 
@@ -113,7 +114,7 @@ class FoldPlan:
                 "on and one to hold out."
             )
         places = {label: i for i, label in enumerate(labels)}
-        return cls(len(labels), 0, "group", len(labels), _digest(places), places)
+        return cls(len(labels), 0, "group", len(labels), _digest(places), places, closed=True)
 
     @classmethod
     def _of_sides(cls, labels: list[str]) -> FoldPlan:
@@ -122,6 +123,11 @@ class FoldPlan:
         judge = [label for label in labels if label in JUDGED]
         held = [label for label in labels if label not in (*train, *judge)]
         held, judge = (held, judge) if held else (judge, [])  # of train and val alone val is the test
+        if judge and not train:
+            raise UsageError(
+                f"The column of folds holds {listed(labels)}, and none that is only trained on. A model of "
+                f"those is what {listed(judge)} chooses by. Call some train, or {listed(judge)} otherwise."
+            )
         if not held or len(labels) < 2 or (len(held) == 1 and not train):
             raise UsageError(
                 f"The column of folds holds {listed(labels)}{'' if held else ' and none to hold out'}. Two "
@@ -136,7 +142,7 @@ class FoldPlan:
         k += len(judged)
         return cls(
             k, 0, "group", 0, _digest(places), places, always=tuple(range(F, k)), judge=judged,
-            spread=spread, told="the table" if F > 1 else f"the table: '{held[0]}'",
+            spread=spread, closed=True, told="the table" if F > 1 else f"the table: '{held[0]}'",
         )  # fmt: skip
 
     @classmethod
@@ -214,6 +220,10 @@ class FoldPlan:
     def fold_of(self, group: str) -> int:
         label, _, row = group.partition(WITHIN)
         place = self.places.get(label, None)
+        if place is None and self.closed:
+            raise MomentsError(
+                f"There is no fold for '{label}': it was not there when folds were made. Fit anew."
+            )
         if place is None:
             return _hash_text(group, self.seed) % self.k
         if row and self.spread and place == self.spread[0]:
@@ -234,6 +244,7 @@ class FoldPlan:
             "never": list(self.never),
             "judge": list(self.judge),
             "spread": list(self.spread),
+            "closed": self.closed,
             "told": self.told,
             "regime": self.regime,
         }

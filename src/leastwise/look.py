@@ -6,7 +6,7 @@ stands. A triple (step, merge, empty) like any other: `Look.at`, `+`, `Look()`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise import arrow
-from leastwise.rows.block import Kind, Rows, Slab
+from leastwise.rows.block import Kind, Rows, Slab, numbers_of
 
 MOST_TEXTS = 1_000_000  # texts of one column that are kept count of; beyond, the count is cut off
 NOWHERE = 1 << 62
@@ -76,55 +76,63 @@ class Look:
     @classmethod
     def of_texts(cls, name: str, texts: pa.Array) -> Look:
         """What one column of texts shows."""
-        return cls(len(texts), {name: _of_texts(texts, 0)})
+        return cls(len(texts), {name: _of_texts(texts, np.arange(len(texts)))})
 
 
-def look(rows: Rows, kinds: Mapping[str, Kind]) -> Look:
-    """One pass over the columns in `kinds`, read as what `kinds` says they are."""
-    return rows.reduce(lambda slab: Look.at(slab, kinds), Look.__add__, Look(), columns=kinds)
+def look(
+    rows: Rows, kinds: Mapping[str, Kind], kept: Callable[[Slab], Slab], by: Iterable[str] = ()
+) -> Look:
+    """One pass over the columns in `kinds`, read as what `kinds` says they are.
+
+    Of each slab those rows are looked at that are `kept`, which is found out `by` these columns of text.
+    """
+    columns: dict[str, Kind] = {**dict.fromkeys(by, "text"), **kinds}
+    return rows.reduce(lambda slab: Look.at(kept(slab), kinds), Look.__add__, Look(), columns=columns)
 
 
 def _texts(slab: Slab, name: str) -> Column:
-    return _of_texts(slab.texts(name), slab.first)
+    return _of_texts(slab.texts(name), numbers_of(slab))
 
 
-def _of_texts(texts: pa.Array, before: int) -> Column:
+def _of_texts(texts: pa.Array, numbers: NDArray[np.int64]) -> Column:
     counts = {c["values"]: c["counts"] for c in pc.value_counts(texts.drop_null()).to_pylist()}
-    missing, first = _count(arrow.nulls(texts), before)
+    missing, first = _count(arrow.nulls(texts), numbers)
     return Column(missing, first, texts=counts)
 
 
 def _numbers(slab: Slab, name: str) -> Column:
     values = np.asarray(slab.matrix((name,))[:, 0], np.float64)
     sorts = np.isnan(values), np.isinf(values), np.isfinite(values) & (np.abs(values) > HUGE)
-    (missing, m), (infinite, i), (huge, h) = (_count(rows, slab.first) for rows in sorts)
+    (missing, m), (infinite, i), (huge, h) = (_count(rows, numbers_of(slab)) for rows in sorts)
     return Column(missing, m, infinite, i, huge, h)
 
 
 def _dates(slab: Slab, name: str) -> Column:
-    return Column(*_count(arrow.nulls(slab.table().column(name)), slab.first))
+    return Column(*_count(arrow.nulls(slab.table().column(name)), numbers_of(slab)))
 
 
-def _count(rows: NDArray[np.bool_], before: int) -> tuple[int, int]:
+def _count(rows: NDArray[np.bool_], numbers: NDArray[np.int64]) -> tuple[int, int]:
     """How many rows, and the first of them in the source."""
-    return int(rows.sum()), before + int(np.argmax(rows)) if rows.any() else NOWHERE
+    return int(rows.sum()), int(numbers[np.argmax(rows)]) if rows.any() else NOWHERE
 
 
 _seen_as = {"text": _texts, "number": _numbers, "boolean": _numbers, "date": _dates}
 
 
-def first_rows(rows: Rows, name: str) -> dict[str, int]:
-    """The distinct texts of a column, each with the row (from 0) in which it comes first."""
+def first_rows(
+    rows: Rows, name: str, kept: Callable[[Slab], Slab] = lambda slab: slab, by: Iterable[str] = ()
+) -> dict[str, int]:
+    """The distinct texts of a column, each with the row (from 0) in which it comes first; see `look`."""
 
     def step(slab: Slab) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for row, text in enumerate(slab.texts(name).to_pylist(), slab.first):
+        some, found = kept(slab), dict[str, int]()
+        for row, text in zip(numbers_of(some).tolist(), some.texts(name).to_pylist(), strict=True):
             if text is not None:
                 found.setdefault(text, row)
         return found
 
     none: dict[str, int] = {}
-    return rows.reduce(step, lambda a, b: b | a, none, columns={name: "text"})
+    return rows.reduce(step, lambda a, b: b | a, none, columns=dict.fromkeys((name, *by), "text"))
 
 
 def like_number(text: str) -> bool:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from leastwise import arrow, encodings, terms, transforms
@@ -33,9 +32,19 @@ from leastwise.errors import (
 from leastwise.look import Column, Look, first_rows, like_date, like_number, like_proteins, look
 from leastwise.numerics import Array
 from leastwise.roles import as_names, check_roles, refuse_idle
-from leastwise.rows.block import WITHIN, Block, Kind, Left, Rows, Slab, checked_weights, dropped_of
+from leastwise.rows.block import (
+    Block,
+    Kind,
+    Left,
+    Rows,
+    Slab,
+    checked_weights,
+    dropped_of,
+    numbers_of,
+)
 from leastwise.rows.memory import check_names
 from leastwise.sequences.regimes import Regime
+from leastwise.sides import Sides
 from leastwise.terms import Term
 from leastwise.transforms import Transform
 
@@ -46,10 +55,6 @@ POLICIES: dict[str, tuple[str, ...]] = {
     "unknown": ("error", "drop", "mask", "expected"),
     "weight_kind": ("analytic", "frequency", "sampling"),
 }
-TRAINED = ("-1", "-1.0", "train", "training")  # in a column of sides: never held out
-JUDGED = ("val", "valid", "validation", "dev")  # only trained on, and by these a penalty is chosen
-ASKED = ("pred", "predict", "prediction")  # neither: left out
-MARKS = ("true", "1", "yes", "val", "validation")  # in a column beside it, that a row is of JUDGED
 MOST_LEVELS = 1_000  # texts of one column that become indicators unasked
 
 
@@ -174,7 +179,7 @@ class Recipe:
         done = replace(
             asked,
             terms=(*first, *(t for t, _ in made)),
-            notes=tuple(asked._unused(rows, chosen) + told + notes),
+            notes=tuple(asked._unused(rows, chosen) + told + asked._of_sides() + notes),
         )
         check_names(done.names, f"The features of {rows.source}")
         if not done.names:
@@ -189,11 +194,16 @@ class Recipe:
 
     def _marking(self, rows: Rows) -> str | None:
         """Beside a column `set`, as FLIP has it: `validation`, unless that has another role."""
-        if not self.sides or (self.group or "").lower() != "set":
+        if not self.sides or (self.named_groups or "").lower() != "set":
             return None
-        taken = {*self.target, *(self.features or ()), self.weight, self.sequence, self.cluster}
+        taken = {*self.target, *(self.features or ()), *self.drop, *self.categorical, *self.levels}
+        taken |= {*self.powers, *as_names(self.weight), *as_names(self.sequence)}
         found = [name for name in rows.names if name.lower() == "validation" and name not in taken]
         return found[0] if found else None
+
+    def _of_sides(self) -> list[str]:
+        marked = f"'{self.marked}' marks the val among train, by which a penalty or transform is chosen"
+        return [marked] if self.marked else []
 
     def _refuse_transform(self, rows: Rows) -> None:
         """A transform is learned from one target, which is read before the features."""
@@ -257,7 +267,7 @@ class Recipe:
                     f"{rows.source} can be read once, and its sequences must be looked at first for "
                     "one-hot and for variants. Write it to a file, or take encode_as='kmers:3'."
                 )
-            return first_rows(rows, name)
+            return first_rows(rows, name, self.kept, self.sided_by)
 
         return encodings.settled(
             name,
@@ -280,7 +290,7 @@ class Recipe:
                 f"{rows.source} can be read once, and {listed(wanted)} must be looked at first. "
                 "Declare levels={'column': [...]} and fill the gaps, or pass a source that can be re-read."
             )
-        return look(rows, wanted)
+        return look(rows, wanted, self.kept, self.sided_by)
 
     def _term(self, column: str, kind: Kind, rows: Rows, seen: Look) -> tuple[Term, str]:
         """The term of a column, and what should be told of it."""
@@ -352,8 +362,13 @@ class Recipe:
     def reads_all(self) -> dict[str, Kind]:
         """The same for training: features, targets, weight and group."""
         kinds: dict[str, Kind] = dict.fromkeys((*self.target, *as_names(self.weight)), "number")
-        texts = (*as_names(self.together), *as_names(self.marked if self.sides else None))
+        texts = (*as_names(self.together), *self.sided_by)
         return {**dict.fromkeys(texts, "text"), **self.reads, **kinds}
+
+    @property
+    def sided_by(self) -> tuple[str, ...]:
+        """The columns that say the sides, where any do."""
+        return () if self.says is None else self.says.columns
 
     @property
     def named_groups(self) -> str | None:
@@ -364,6 +379,11 @@ class Recipe:
     def together(self) -> str | None:
         """The column whose equal values come into one fold: the group, the clusters, or the sequence."""
         return self.named_groups or self.sequence
+
+    @property
+    def transformed(self) -> bool:
+        """Whether the target that is fitted is not the one that came."""
+        return self.scale is not None and self.scale.name != "none"
 
     @cached_property
     def stored(self) -> bool:
@@ -425,18 +445,15 @@ class Recipe:
         `low`: whether what float64 leaves out of the numbers is wanted too; `stored`: whether X may come as
         a CSR array.
         """
+        came, slab = slab, self.kept(slab)
         X, left = self.columns(slab) if stored else self.matrix(slab)
         Y = slab.matrix(self.target)
         lows = [self.low(slab), slab.low(self.target)] if low else []
         if self.scale is not None:
             Y, lows[1:] = self.scale.of(np.asarray(Y, np.float64)), [None] * low
-        w = self._weights(slab)
-        group = slab.texts(self.together) if self.together else None
+        w, group = self._weights(slab), self._group(slab)
         if group is not None and group.null_count:
             left[self.together or "", "missing"] = arrow.nulls(group)
-        if group is not None and self.sides:
-            group, unasked = self._sided(group, slab)
-            left |= {(self.group or "", "as it is only to be predicted"): unasked} if unasked.any() else {}
         if self.missing == "error":
             _refuse_left(left, slab)
         else:
@@ -444,8 +461,10 @@ class Recipe:
             left |= self._gaps(X, Y, w)
         if w is not None and (w == 0).any():
             left[self.weight or "", "as its weight is 0"] = w == 0
-        rows = np.arange(slab.first, slab.first + slab.n)
+        rows = numbers_of(slab)
         out, dropped = dropped_of(left, slab.n)
+        if slab.n < came.n:
+            dropped |= {f"'{self.named_groups}' as it is only to be predicted": came.n - slab.n}
         if out.any():
             keep = ~out
             X, Y, rows = X[keep], Y[keep], rows[keep]
@@ -454,21 +473,21 @@ class Recipe:
             group = None if group is None else group.filter(arrow.numbers(keep))
         return Block(X, Y, w, group, rows, dropped, *lows)
 
-    def _sided(self, group: pa.Array, slab: Slab) -> tuple[pa.Array, NDArray[np.bool_]]:
-        """The side of each row, of those trained on with their sequence behind; and rows to predict."""
-        plain = pc.utf8_lower(pc.utf8_trim_whitespace(group))
-        known = pc.is_in(plain, value_set=pa.array((*TRAINED, *JUDGED, *ASKED)))
-        side = pc.if_else(known, plain, group)
-        train = pc.is_in(side, value_set=pa.array(TRAINED))
-        if self.marked:
-            said = pc.utf8_lower(slab.texts(self.marked))
-            chosen = pc.fill_null(pc.is_in(said, value_set=pa.array(MARKS)), False)
-            side = pc.if_else(pc.and_kleene(train, chosen), JUDGED[0], side)
-            train = pc.and_kleene(train, pc.invert(chosen))
-        if self.sequence:
-            within = pc.binary_join_element_wise(side, slab.texts(self.sequence), WITHIN)
-            side = pc.if_else(train, within, side)
-        return side, arrow.values(pc.fill_null(pc.is_in(side, value_set=pa.array(ASKED)), False))
+    @cached_property
+    def says(self) -> Sides | None:
+        """What says the sides of rows; None where that is not asked of the group."""
+        group = self.named_groups
+        return Sides(group, self.marked, self.sequence) if self.sides and group else None
+
+    def kept(self, slab: Slab) -> Slab:
+        """The rows of a slab but for those that are only to be predicted."""
+        return slab if self.says is None else self.says.kept(slab)
+
+    def _group(self, slab: Slab) -> pa.Array | None:
+        """What belongs together."""
+        if self.says is not None:
+            return self.says.groups(slab)
+        return slab.texts(self.together) if self.together else None
 
     def _weights(self, slab: Slab) -> Array | None:
         """The weights (n,), NaN where a cell is missing and such rows are dropped."""

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leastwise.choice import Choice, choose
-from leastwise.conformal import Model, predicted
-from leastwise.errors import DataError, UsageError, plural
+from leastwise.conformal import Model, inner_parts, predicted
+from leastwise.errors import DataError, MissingError, UsageError, plural
 from leastwise.folds import ALONE, Dealing, FoldPlan, dealt_places, merged
+from leastwise.look import HUGE
 from leastwise.moments import Moments
 from leastwise.numerics import Array, one_blas_thread, spearman
 from leastwise.options import Options
@@ -67,9 +68,9 @@ class Learned:
         """What these parts learned."""
         return self.found[name, tuple(sorted(places))]
 
-    def can(self, name: str, dealing: Dealing[Places]) -> bool:
-        """Whether every training set of a dealing could learn it."""
-        sets = (dealing.whole, *dealing.training)
+    def can(self, name: str, dealing: Dealing[Places], owner: Places) -> bool:
+        """Whether every training set of a dealing could learn it, and the one that is to have it."""
+        sets = (dealing.whole, *dealing.training, owner)
         return all((name, tuple(sorted(places))) in self.found for places in sets)
 
 
@@ -87,16 +88,8 @@ def learn(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -
             f"done with {what}. Ask for folds dealt once, as folds=5, or transform the target yourself."
         )
 
-    def step(slab: Slab) -> list[tuple[NDArray[np.int64], Array, Array]]:
-        block = recipe.block(slab, stored=True)
-        part = np.zeros(block.n, np.int64) if plan is None else plan.deal(block)
-        w = np.ones(block.n) if block.w is None else block.w
-        return [(part, np.asarray(block.Y, np.float64).reshape(-1), w)]
-
-    none: list[tuple[NDArray[np.int64], Array, Array]] = []
-    pieces = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
-    part, y, w = (np.concatenate([piece[i] for piece in pieces] or [np.empty(0)]) for i in range(3))
-    counts = np.bincount(part.astype(np.int64)[w > 0], minlength=1 if plan is None else plan.k)
+    part, y, w = _gathered(rows, recipe, plan)
+    counts = np.bincount(part[w > 0], minlength=1 if plan is None else plan.k)
     dealings = dealt_places(plan, counts.tolist())
     if choosing and not any(len(d.for_choice.folds) >= d.for_choice.least for d in dealings):
         raise UsageError(
@@ -110,24 +103,51 @@ def learn(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -
             f"Each of {plural(len(sets), 'training set')} learns {plural(len(names), 'transform')} for "
             f"itself, and {MOST_SETS} are the most. Ask for 10 folds or fewer (folds=, --folds)."
         )
+    nested = choosing or bool(options.penalty.rule)
+    needed = {*sets} if nested else {*_sets(every, dealings, nested=False, paired=0)}
     found: dict[tuple[str, Places], Transform] = {}
     for name in names:
         for places in sets:
             some = np.isin(part, places)
             try:
                 found[name, places] = learned(name, y[some], w[some])
-            except DataError:  # one of several need not be possible
-                if len(names) == 1:
-                    raise
-    return Learned(names, sets[0], part.astype(np.int64), y, w, found)
+            except DataError as error:  # one of several need not be possible, nor what only coverage takes
+                if len(names) == 1 and places in needed:
+                    where = "" if places == every else "Of the rows that a fold is trained on: "
+                    raise DataError(f"{where}{error}") from None
+    return Learned(names, sets[0], part, y, w, found)
 
 
-def _sets(every: Places, dealings: list[Dealing[Places]], *, nested: bool) -> list[Places]:
+def _gathered(rows: Rows, recipe: Recipe, plan: FoldPlan | None) -> tuple[NDArray[np.int64], Array, Array]:
+    """Of each row its part, its target and its weight, each (n,)."""
+
+    def step(slab: Slab) -> list[tuple[NDArray[np.int64], Array, Array]]:
+        block = recipe.block(slab, stored=True)
+        part = np.zeros(block.n, np.int64) if plan is None else plan.deal(block)
+        w = np.ones(block.n) if block.w is None else block.w
+        return [(part, np.asarray(block.Y, np.float64).reshape(-1), w)]
+
+    none: list[tuple[NDArray[np.int64], Array, Array]] = []
+    pieces = rows.reduce(step, lambda a, b: a + b, none, columns=recipe.reads_all)
+    part, y, w = (np.concatenate([piece[i] for piece in pieces] or [np.empty(0)]) for i in range(3))
+    if not (np.abs(y) < HUGE).all():
+        raise MissingError("A value of the target is missing, infinite or too large. Look at that column.")
+    if len(y) and y.min() == y.max():
+        raise DataError(
+            f"The target '{recipe.target[0]}' is {y[0]:g} in all {plural(len(y), 'row')}. There is nothing "
+            "to explain. Check that it is the right column."
+        )
+    return part.astype(np.int64), y, w
+
+
+def _sets(
+    every: Places, dealings: list[Dealing[Places]], *, nested: bool, paired: int = PAIRED
+) -> list[Places]:
     """All that anything is trained on: all rows first."""
     found: list[Any] = [every]
     for dealing in dealings:
         found += dealing.training
-        if nested or len(dealing.folds) <= PAIRED:
+        if nested or len(dealing.folds) <= paired:
             inner = [dealing.for_choice, *(dealing.without(i) for i in range(len(dealing.folds)))]
             found += [places for d in inner if len(d.folds) >= d.least for places in (d.whole, *d.training)]
     return list(dict.fromkeys(tuple(sorted(places)) for places in found if places))
@@ -214,7 +234,7 @@ class Transformed:
         dealing = self._dealing
         if dealing is None or not (self.options.penalty.rule or len(self.learned.names) > 1):
             return Chosen(self.learned.names[0], None, None, {})
-        return self._choose([dealing.for_choice])[0]
+        return self._choose([dealing.for_choice], [self.learned.every])[0]
 
     @cached_property
     def by_fold(self) -> list[Chosen]:
@@ -223,11 +243,19 @@ class Transformed:
         assert dealing is not None
         if not (self.options.penalty.rule or len(self.learned.names) > 1):
             return [self.chosen] * len(dealing.folds)
-        return self._choose([dealing.without(i) for i in range(len(dealing.folds))])
+        inner = [dealing.without(i) for i in range(len(dealing.folds))]
+        return self._choose(inner, dealing.training)
 
-    def _choose(self, dealings: Sequence[Dealing[Places]]) -> list[Chosen]:
-        """For each dealing the penalty of every transform, and the transform whose held-out rows say so."""
-        tried = [[one for one in self.learned.names if self.learned.can(one, d)] for d in dealings]
+    def _choose(self, dealings: Sequence[Dealing[Places]], owners: Sequence[Places]) -> list[Chosen]:
+        """For each dealing the penalty of every transform, and the transform whose held-out rows say so.
+
+        The `owners` are those who learn what is chosen, to be fitted.
+        """
+        names = self.learned.names
+        tried = [
+            [one for one in names if self.learned.can(one, d, owner)]
+            for d, owner in zip(dealings, owners, strict=True)
+        ]
         found = [
             [self._penalty(name, d) for name in names] for names, d in zip(tried, dealings, strict=True)
         ]
@@ -386,6 +414,15 @@ class Transformed:
             "train_mse": seen / w[there].sum(), "train_r2": r2(seen, there),
             "mean_mse": constant / w[here].sum(), "mean_r2": r2(constant, here),
         }  # fmt: skip
+
+    def why_uncovered(self, scores: Validation) -> str:
+        """Why there are no models without two folds: too few rows for a transform; "" where there are."""
+        for f, split in enumerate(scores.plan.splits):
+            for out in inner_parts(scores, f):
+                trained = tuple(part for part in split.train if part not in out)
+                if (self.by_fold[f].name, tuple(sorted(trained))) not in self.learned.found:
+                    return f"{self.by_fold[f].name} cannot be learned of the rows without two folds"
+        return ""
 
     def without(self, scores: Validation, f: int, out: Places) -> Model:
         """The model of fold f's training rows less some parts, as fold f chose."""

@@ -24,6 +24,7 @@ from leastwise.numerics import Array
 
 CHOSEN = ("cv", "cv:spearman")  # by held-out folds: the least squared error of y, or the best order
 CANDIDATES = ("none", "log", "log:5%", "log:25%", "ranks")
+LARGEST = 700.0  # logarithm of 1e304: beyond, a prediction would be infinite
 MOST = 1_001  # values that ranks are read off
 LEAST = 0.5  # share of the rows that must be above 0 for a floor to be learned
 
@@ -51,8 +52,7 @@ class Transform:
             return z
         if self.values:
             return np.interp(z, self.places, self.values)
-        with np.errstate(over="ignore"):  # a prediction far above all that was seen is infinite, and told
-            return np.exp(z)
+        return np.exp(np.minimum(z, LARGEST))
 
     def told(self, target: str) -> str:
         """The formula, with what was learned."""
@@ -70,7 +70,7 @@ class Transform:
 
 def checked(name: Any) -> str:
     """The name of a transform, or of a way to choose one. Raises UsageError for any other."""
-    known = name in ("none", "log", "ranks", *CHOSEN)
+    known = isinstance(name, str) and name in ("none", "log", "ranks", *CHOSEN)
     if not known and not (isinstance(name, str) and name.startswith("log:") and _floor(name[4:])):
         raise UsageError(
             f"transform={name!r} is not known. It is 'log', 'log:0.01' (a floor), 'log:5%' (a floor at "
@@ -109,7 +109,7 @@ def learned(name: str, y: Array, w: Array) -> Transform:
     if not (values > floor).any():
         raise DataError(
             f"No value of the target is above {floor:g}, the floor of its logarithm, so that all would be "
-            "alike. Give a lower one."
+            f"alike. {'Take a lower quantile, or ranks' if quantile else 'Give a lower one'}."
         )
     return Transform(name, floor)
 

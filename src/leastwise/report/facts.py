@@ -79,7 +79,7 @@ def _model(recipe: Recipe, solution: Solution, options: Any) -> dict[str, Any]:
         "weight_kind": recipe.weight_kind if recipe.weight else None,
         "group": recipe.group,
         "rank": options.rank,
-        "loss": LOSS if recipe.transform == "none" else LOSS.replace("y_i", "z_i"),
+        "loss": LOSS.replace("y_i", "z_i") if recipe.transformed else LOSS,
     }
 
 
@@ -89,6 +89,7 @@ def _transform(fit: Any) -> dict[str, Any] | None:
     if recipe.transform == "none" or recipe.scale is None:
         return None
     said = {
+        "judged": bool(fit.moments is not None and fit.moments.plan and fit.moments.plan.judge),
         "asked": recipe.transform, "name": recipe.scale.name, "target": recipe.target[0],
         "formula": recipe.scale.told(recipe.target[0]), "scores": {}, "folds": {},
     }  # fmt: skip
@@ -127,7 +128,7 @@ def _penalty(fit: Any) -> dict[str, Any] | None:
     share = asked.penalty.share if asked.penalty.rule else None
     said = {
         "name": s.method, "l1": s.penalty.l1, "l2": s.penalty.l2,
-        "standardize": asked.standardize, "factors": dict(asked.factors),
+        "of_z": fit.recipe.transformed, "standardize": asked.standardize, "factors": dict(asked.factors),
         "bounds": {name: list(pair) for name, pair in asked.bounds.items()},
         "positive": asked.positive, "gap": _plain(s.gap), "goal": _plain(s.goal),
         "df": _plain(s.df), "nonzero": _plain(np.count_nonzero(s.coef, axis=1)),
@@ -375,7 +376,7 @@ def scikit_learn(fit: Any) -> str:
         steps.append(f"StandardScaler({middle}){same}, whose deviations then divide the coefficients")
     before = f", after {' and '.join(steps)}" if steps else ""
     without = ", without the columns left out" if solution.dropped else ""
-    y = "y" if recipe.transform == "none" else "z"
+    y = "z" if recipe.transformed else "y"
     return f"{model}.fit(X, {y}{weights}){before}{without}"
 
 

@@ -37,6 +37,7 @@ def page(facts: Mapping[str, Any], *, created: str = "") -> str:
         digits=text.how_many_digits,
         penalty=text.penalty_line,
         transformed=text.target_line,
+        is_transformed=text.is_transformed,
         top=_top(facts),
         largest=_largest(facts),
     )

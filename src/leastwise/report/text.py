@@ -118,7 +118,7 @@ def _scores(facts: Mapping[str, Any]) -> str:
 
 def _score_table(facts: Mapping[str, Any], j: int | None, target: str) -> str:
     solution, scores = facts["solution"], facts["validation"]
-    of_z = " (of the target transformed)" if facts["transform"] else ""
+    of_z = " (of the target transformed)" if is_transformed(facts) else ""
 
     def of(values: Any) -> Any:
         return values if j is None or values is None else values[j]
@@ -184,7 +184,10 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     if scores.get("alpha"):
         low, high = min(scores["alpha"]), max(scores["alpha"])
         others = "the others" if scores["folds"] > 1 else "parts of its training rows"
-        text += f";\nevery fold chose its penalty by {others} alone (nested), alpha {low:.3g} to {high:.3g}"
+        chose = f"every fold chose its penalty by {others} alone (nested), alpha {low:.3g} to {high:.3g}"
+        if plan["judge"]:
+            chose = f"val chose the penalty for models of train, alpha {low:.3g}"
+        text += f";\n{chose}"
     if out:
         text += "."
         were = "was" if out == 1 else "were"
@@ -227,6 +230,11 @@ def penalty_line(penalty: Mapping[str, Any]) -> str:
     return line + (f"\n         {_chosen(penalty)}" if "alphas" in penalty else "")
 
 
+def is_transformed(facts: Mapping[str, Any]) -> bool:
+    """Whether coefficients are of something else than the target that came."""
+    return bool(facts["transform"]) and facts["transform"]["name"] != "none"
+
+
 def target_line(transform: Mapping[str, Any]) -> str:
     """What the target was turned into, what is of it, and how it was chosen."""
     y = transform["target"]
@@ -243,11 +251,17 @@ def target_line(transform: Mapping[str, Any]) -> str:
     what = "highest Spearman" if by_order else f"least mean squared error of {y}"
     told = f"chosen of {len(scores)} by held-out folds: {what} {number(scores[transform['name']])}"
     told += f" ({number(scores['none'])} as it came)" if transform["name"] != "none" else ""
-    if transform["folds"]:
-        own = ", ".join(f"{name} {count}" for name, count in transform["folds"].items())
-        alone = sum(transform["folds"].values()) == 1
-        told += f"; its training rows alone: {own[:-2]}" if alone else f"; folds by the others alone: {own}"
-    return f"{line};\n         {told}"
+    return f"{line};\n         {told}{_by_folds(transform)}"
+
+
+def _by_folds(transform: Mapping[str, Any]) -> str:
+    """What the folds chose by themselves; nothing where rows that were named for it chose for all."""
+    folds = transform["folds"]
+    if transform["judged"] or not folds:
+        return ""
+    if sum(folds.values()) == 1:
+        return f"; its training rows alone: {next(iter(folds))}"
+    return f"; folds by the others alone: {', '.join(f'{name} {n}' for name, n in folds.items())}"
 
 
 def _interval(low: Any, high: Any) -> str:
@@ -264,7 +278,7 @@ def _chosen(penalty: Mapping[str, Any]) -> str:
     least += f" at alpha {penalty['alphas'][best]:.3g}"
     by = "leaving out each row" if penalty["alone"] else "held-out folds"
     text = f"alpha {penalty['alpha']:.3g} of {len(error)} by {by} ({penalty['rule']}): "
-    text += f"least mean squared error {least}"
+    text += f"least mean squared error{' of z' if penalty['of_z'] else ''} {least}"
     if penalty["rule"] == "1se":
         text += f"; the largest alpha within that range, the one taken, has {number(error[chosen])}"
     return text

@@ -132,6 +132,47 @@ class ArrowSlab:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Some rows of a slab; `rows` (n,) are their numbers in the source."""
+
+    slab: Slab
+    keep: NDArray[np.bool_]
+
+    @property
+    def first(self) -> int:
+        return self.slab.first
+
+    @property
+    def n(self) -> int:
+        return int(np.count_nonzero(self.keep))
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        return self.slab.first + np.flatnonzero(self.keep)
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[Any]:
+        return self.slab.matrix(names)[self.keep]
+
+    def low(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
+        found = self.slab.low(names)
+        return None if found is None else found[self.keep]
+
+    def whole_numbers(self, name: str) -> bool:
+        return self.slab.whole_numbers(name)
+
+    def texts(self, name: str) -> pa.Array:
+        return self.slab.texts(name).filter(arrow.numbers(self.keep))
+
+    def table(self) -> pa.RecordBatch:
+        return self.slab.table().filter(arrow.numbers(self.keep))
+
+
+def numbers_of(slab: Slab) -> NDArray[np.int64]:
+    """The numbers (n,) of the rows of a slab in its source, from 0."""
+    return slab.rows if isinstance(slab, Kept) else np.arange(slab.first, slab.first + slab.n)
+
+
+@dataclass(frozen=True)
 class ArraySlab:
     """A slab of a plain matrix: nothing is copied."""
 

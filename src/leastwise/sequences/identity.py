@@ -3,7 +3,8 @@
     distinct sequences -> pairs that come into question -> alignments -> related pairs -> components
                        -> whole components to train or test -> certificate: test against train, again
 
-Up to 10,000 sequences (and 4e12 cells of alignments) every pair is aligned, and nothing can be missed.
+Up to 10,000 sequences, 5,000 for a split, which proves itself (and 4e12 cells of alignments), every pair is
+aligned, and nothing can be missed.
 Beyond, the likest 500 of each by shared words (candidates.py), or what MMseqs2 names (mmseqs.py). What that
 misses the certificate finds: every test sequence is aligned against train again, against all of it where
 that can be done. Where one has a relative in train after all, its whole component goes over to train,
@@ -40,6 +41,7 @@ _Pair = tuple[int, Ints]  # a sequence, and those that it is to be aligned with
 _Stage = tuple[Iterator[_Pair], int, float]  # so many of them, and their share of the work
 
 EXHAUSTIVE, CELLS = 10_000, 4e12  # sequences, and cells of alignments: up to both all pairs are aligned
+PROVEN = 5_000  # sequences of a split, beyond which its certificate alone aligns test against all of train
 IDENTITY = 0.3
 CANDIDATES, FIRST = 500, 10  # of each sequence beyond, and those of them that are aligned before the others
 ENGINES = ("own", "mmseqs")
@@ -84,7 +86,7 @@ def cluster(
             "aligned. Give one of them."
         )
     cleaned = _cleaned(seqs, unknown).sequences
-    asked = _Distinct(cleaned, rule, engine, exhaustive)
+    asked = _Distinct(cleaned, rule, engine, exhaustive, EXHAUSTIVE)
     told = _Told(progress, len(asked.distinct))
     group = asked.components(told, 1.0)
     told.end()
@@ -185,8 +187,9 @@ def split(
 
     With `y` (n,) test gets about the same share of each quarter of its values. A group that is more than
     all of test, or than a quarter of the rows, goes into train. Then every test sequence is aligned against
-    train (Certificate); a group with a relative there goes over. Else as `cluster`; with engine="mmseqs",
-    `exhaustive` is about the certificate alone.
+    train (Certificate): a group with a relative there goes over, and others take its place. Else as
+    `cluster`, but that groups are of all pairs up to 5,000 sequences only, or with `exhaustive`; with
+    engine="mmseqs" this is about the certificate alone.
 
     Raises UsageError where one group has nine tenths of the rows: nothing unrelated can be held out then,
     and variants of one protein are split by position or by the number of mutations; DataError where too few
@@ -208,7 +211,7 @@ def split(
             f"This is one family. {family.reason} Nothing unrelated to it can be held out. Split variants "
             "by position, or by the number of mutations (sequences.by_position, by_mutations)."
         )
-    asked = _Distinct(cleaned, rule, engine, exhaustive)
+    asked = _Distinct(cleaned, rule, engine, exhaustive, PROVEN)
     told, of = _Told(progress, len(asked.distinct)), asked.of
     component = asked.components(told, 1 - PROVING)
     quarter = _quarters(y, len(of))
@@ -260,9 +263,9 @@ class _Distinct:
     """The distinct sequences, and what is asked about them."""
 
     def __init__(
-        self, cleaned: tuple[str, ...], rule: Related, engine: str, exhaustive: bool | None
+        self, cleaned: tuple[str, ...], rule: Related, engine: str, exhaustive: bool | None, most: int
     ) -> None:
-        self.rule, self.engine, self.exhaustive = rule, engine, exhaustive
+        self.rule, self.engine, self.exhaustive, self.most = rule, engine, exhaustive, most
         self.distinct = sorted(set(cleaned))  # an order that the rows' order has no part in
         if not self.distinct:
             raise DataError("No sequences came. Give some.")
@@ -289,7 +292,7 @@ class _Distinct:
     def components(self, told: _Told, share: float) -> Ints:
         """The component of each distinct sequence (n,)."""
         n, joined = len(self.distinct), _Joined(len(self.distinct))
-        few = float(self.database.residues) ** 2 / 2 <= CELLS and n <= EXHAUSTIVE
+        few = float(self.database.residues) ** 2 / 2 <= CELLS and n <= self.most
         if self.engine == "mmseqs":
             stages = self._named(joined, told.part(NAMING * share))
         elif few if self.exhaustive is None else self.exhaustive:
