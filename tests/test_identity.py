@@ -490,10 +490,10 @@ def test_the_command_refuses_what_is_not_there(tmp_path: Any) -> None:
         split_file(tmp_path / "t.csv", None, target="z")
     with pytest.raises(UsageError, match="not written"):
         split_file(tmp_path / "t.csv", "s.xlsx")
-    (tmp_path / "u.csv").write_text("a,set\nACD,1\n")
+    (tmp_path / "u.csv").write_text("a,set,split_set\nACDEFGHIKL,1,2\nWWYYVVTTSS,1,2\nMMLLKKRRPP,1,2\n")
     with pytest.raises(UsageError, match="Which column"):
         split_file(tmp_path / "u.csv", None)
-    with pytest.raises(ColumnError, match="a column 'set' already"):
+    with pytest.raises(ColumnError, match="a column 'split_set' already"):
         split_file(tmp_path / "u.csv", str(tmp_path / "o.csv"), sequence="a")
     assert not (tmp_path / "o.csv").exists()
 
@@ -511,8 +511,13 @@ def test_features_are_written_beside_the_columns(tmp_path: Any, capsys: Any) -> 
     for j, feature in enumerate(FEATURES):
         known = feature_matrix(pack(["MKVLAAGIVG", "WWYYPPGGCX"]))[:, j]
         np.testing.assert_allclose(table[feature.name].to_pylist(), known, rtol=1e-12)
+    again = tmp_path / "again.csv"
+    features_file(out, str(again), unknown="mask")
+    twice = pacsv.read_csv(again)
+    for feature in FEATURES:
+        assert twice[feature.name] == twice[f"sequence_{feature.name}"]
     with pytest.raises(ColumnError, match="twice"):
-        features_file(out, None)
+        features_file(again, None, unknown="mask")
     with pytest.raises(UsageError, match="leave rows out"):
         features_file(tmp_path / "t.csv", None, unknown="drop")
     with pytest.raises(SystemExit) as end:

@@ -480,7 +480,7 @@ def _progress(
         if total:
             full = int(24 * done / total)
             bar = f"[{'#' * full}{'.' * (24 - full)}] {done / total:4.0%}, "
-            bar += f"{max(0.0, (total - done) / rate):.0f} s left, "
+            bar += f"{max(0.0, (total - done) / rate):.0f} s left, " if rate else ""
         sys.stderr.write(f"\r\033[K{verb:8} {bar}{done:,} {unit}, {rate:,.0f} a second")
         sys.stderr.flush()
 

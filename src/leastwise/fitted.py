@@ -211,7 +211,7 @@ class Fit:
         """What these rows give by the same options."""
         model = self.options.model(self.recipe)
         if model is None:
-            return by_least_squares(self.solution, self.options.rank)(known)
+            return by_least_squares(self.solution, self.options.rank, self.recipe.derived)(known)
         return model.solve(known, alpha, digits=False)
 
     @property

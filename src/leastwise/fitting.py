@@ -41,10 +41,10 @@ from leastwise.rows import Rows, Slab, open_rows
 from leastwise.rows.block import Block
 from leastwise.sequences import clean
 from leastwise.sequences.regimes import Regime, deal
-from leastwise.solve import Solution, doubtful, least_squares
+from leastwise.solve import Solution, doubtful
 from leastwise.sparse import stored_moments
 from leastwise.terms import Number, Poly
-from leastwise.transformed import Learned, Transformed, learn
+from leastwise.transformed import Learned, Transformed, learn, plain
 from leastwise.transforms import CHOSEN
 
 SMALL, SMALL_COLUMNS = 250_000, 40  # numbers, and columns, up to which "auto" is exact at once
@@ -236,7 +236,7 @@ def _answered(
     """Least squares, or the penalised fit, with the penalty that held-out folds choose if they are to."""
     model = options.model(recipe)
     if model is None:
-        return least_squares(moments, intercept=options.intercept, rank=options.rank), None
+        return plain(moments, recipe, options), None
     if not options.penalty.rule:
         return model.solve(moments), None
     if options.folds == ALONE and rows is not None:
@@ -451,7 +451,13 @@ def _of_kindred(kindred: Kindred | None, recipe: Recipe) -> tuple[str, ...]:
         return ()
     unasked = recipe.regime is None and kindred.dealt.regime.kind == "sequence"
     flatters = "sequences are dealt at random, for they are of one family and hardly vary: that flatters"
-    return (*kindred.dealt.notes, *([flatters] if unasked else []))
+    family = recipe.encode_as is None and kindred.dealt.regime.kind in ("position", "mutations", "sequence")
+    hint = (
+        "these are variants of one protein, whose properties hardly vary: encode_as='one-hot' with a "
+        "penalty (--encode-as one-hot --penalty l2 --alpha cv) tells substitutions apart"
+    )
+    family &= recipe.regime is None
+    return (*kindred.dealt.notes, *([flatters] if unasked else []), *([hint] if family else []))
 
 
 # ---- from moments ----

@@ -385,7 +385,8 @@ def enough(moments: Moments, needed: int) -> str:
     if smallest <= needed:
         return (
             f"a training part of {plural(smallest, 'row')} cannot carry "
-            f"{plural(needed, 'coefficient')}; more rows or fewer columns are needed"
+            f"{plural(needed, 'coefficient')}; more rows or fewer columns are needed, or a penalty "
+            "(penalty=lw.L2('cv'), --penalty l2 --alpha cv)"
         )
     return ""
 

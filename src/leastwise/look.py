@@ -79,8 +79,12 @@ class Look:
         return cls(len(texts), {name: _of_texts(texts, np.arange(len(texts)))})
 
 
+def _all_of(slab: Slab) -> Slab:
+    return slab
+
+
 def look(
-    rows: Rows, kinds: Mapping[str, Kind], kept: Callable[[Slab], Slab], by: Iterable[str] = ()
+    rows: Rows, kinds: Mapping[str, Kind], kept: Callable[[Slab], Slab] = _all_of, by: Iterable[str] = ()
 ) -> Look:
     """One pass over the columns in `kinds`, read as what `kinds` says they are.
 
@@ -120,7 +124,7 @@ _seen_as = {"text": _texts, "number": _numbers, "boolean": _numbers, "date": _da
 
 
 def first_rows(
-    rows: Rows, name: str, kept: Callable[[Slab], Slab] = lambda slab: slab, by: Iterable[str] = ()
+    rows: Rows, name: str, kept: Callable[[Slab], Slab] = _all_of, by: Iterable[str] = ()
 ) -> dict[str, int]:
     """The distinct texts of a column, each with the row (from 0) in which it comes first; see `look`."""
 

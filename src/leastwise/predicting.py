@@ -51,6 +51,11 @@ def predict_file(
     new row falls that often. To `output` (.csv or .parquet, whole or not at all), else to stdout as CSV, or
     as one JSON object a line. A text file's cells are kept as they were written.
     """
+    if of is not None and interval is None:
+        raise UsageError(
+            f"of='{of}' says which interval is meant, and none was asked for. Add interval=0.9 "
+            "(--interval 0.9)."
+        )
     if output is not None and as_json:
         raise UsageError("--json prints to stdout; -o names a table. Choose one of them.")
     if output is not None:

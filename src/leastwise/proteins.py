@@ -44,19 +44,18 @@ def split_file(
     """Split the rows of `source` as `sequences.split` does, and write them to `output` with three columns.
 
     `set` is train or test, as in FLIP's tables; `group` the number of the group of relatives;
-    `nearest_identity` that of a test row to the nearest in train, empty in train and where there is none.
+    `nearest_identity` that of a test row to the nearest in train, empty in train and where there is none;
+    `split_set` and so on where the table has such a column.
     The cells of a text file are kept as they were written. Without `output` nothing is written. With
     `target` test gets about the same share of each quarter of its values.
 
-    Raises ColumnError where a column is not there, or would be there twice, and what `split` raises.
+    Raises ColumnError where a column is not there, and what `split` raises.
     """
     if output is not None:
         check_output(output)
     refuse_itself(source, output)
     rows = open_rows(source, **how)
     column = column_of(rows, sequence)
-    if output is not None:
-        refuse_twice(rows, ADDED)
     kinds: dict[str, Kind] = {column: "text"}
     kinds |= {target: "number"} if target else {}
     if target is not None and target not in rows.names:
@@ -89,7 +88,8 @@ def features_file(
     """Write the rows of `source` with the columns of `sequences.FEATURES`; gives what is to be told.
 
     To `output` (.csv or .parquet), else to stdout as CSV; rows are streamed. `unknown` is "error" or "mask"
-    (or "expected"), as in `clean`. Raises ColumnError where a column is not there or would be there twice.
+    (or "expected"), as in `clean`. A name that the table has already gets that of the column of sequences
+    before it. Raises ColumnError where a column is not there.
     """
     if output is not None:
         check_output(output)
@@ -171,8 +171,7 @@ def _matrix(rows: Rows, terms: tuple[Encoding, ...], output: str | None) -> int:
 
 def _columns(rows: Rows, terms: tuple[Encoding, ...], output: str | None) -> int:
     """The rows as they came with the columns of the terms, streamed; gives how many rows."""
-    added, count = [name for term in terms for name in term.names], 0
-    refuse_twice(rows, added)
+    count, added = 0, free(rows, [name for term in terms for name in term.names], terms[0].column)
     with sink(None if output is None else Path(output), [*rows.names, *added], False) as write:
         for slab in rows.cells() if rows.is_text else rows.slabs(rows.kinds):
             table, found = slab.table(), _filled(slab, terms, len(added))
@@ -200,6 +199,13 @@ def refuse_itself(source: Any, output: str | None) -> None:
     files = [Path(one).resolve() for one in came if isinstance(one, (str, Path))]
     if output is not None and Path(output).resolve() in files:
         raise UsageError(f"{output} is read, and would be overwritten. Name another file.")
+
+
+def free(rows: Rows, added: Iterable[str], before: str = "split") -> list[str]:
+    """Names of what is added: with a word before those that the source has already."""
+    names = [f"{before}_{name}" if name in rows.names else name for name in added]
+    refuse_twice(rows, names)
+    return names
 
 
 def refuse_twice(rows: Rows, added: Iterable[str]) -> None:
@@ -230,7 +236,8 @@ def _write(rows: Rows, made: Split, path: Path) -> None:
     side[made.test] = "test"
     nearest = np.full(n, np.nan)
     nearest[made.test] = np.where(made.certificate.nearest >= 0, made.certificate.identity, np.nan)
-    with sink(path, [*rows.names, *ADDED], False) as write:
+    added = free(rows, ADDED)
+    with sink(path, [*rows.names, *added], False) as write:
         for slab in rows.cells() if rows.is_text else rows.slabs(rows.kinds):
             table, at = slab.table(), slice(slab.first, slab.first + slab.n)
             share = nearest[at]
@@ -239,4 +246,4 @@ def _write(rows: Rows, made: Split, path: Path) -> None:
                 pa.array(made.groups[at]),
                 arrow.numbers(share, np.isnan(share)),
             ]
-            write(pa.RecordBatch.from_arrays([*table.columns, *more], names=[*table.schema.names, *ADDED]))
+            write(pa.RecordBatch.from_arrays([*table.columns, *more], names=[*table.schema.names, *added]))

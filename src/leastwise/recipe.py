@@ -381,6 +381,11 @@ class Recipe:
         return self.named_groups or self.sequence
 
     @property
+    def derived(self) -> bool:
+        """Whether columns are made here, of sequences: they are rounded, however exact moments are."""
+        return any(isinstance(term, Encoding) for term in self.terms)
+
+    @property
     def transformed(self) -> bool:
         """Whether the target that is fitted is not the one that came."""
         return self.scale is not None and self.scale.name != "none"

@@ -213,9 +213,10 @@ class Transformed:
         if model is not None:
             made = model.solve(known, alpha, digits=False)
         elif solution is not None:
-            made = by_least_squares(solution, asked.rank)(known)
+            made = by_least_squares(solution, asked.rank, self.recipe.derived)(known)
         else:
             rank = "min-norm" if asked.rank == "min-norm" else "drop"
+            known = known.rounded() if self.recipe.derived else known
             made = least_squares(known, intercept=asked.intercept, rank=rank, root=False, digits=ENOUGH)
         fills = train.gaps + train.shift[list(train.filled)]
         return Model(made.coef, made.intercept, fills, self.learned.of(name, trained)), made, known
@@ -345,7 +346,7 @@ class Transformed:
         """The model of all rows, of z."""
         model = self.options.model(self.recipe)
         if model is None:
-            return least_squares(self.own, intercept=self.options.intercept, rank=self.options.rank)
+            return plain(self.own, self.recipe, self.options)
         return model.solve(self.own, self.chosen.alpha)
 
     def validation(self, solution: Solution) -> Validation:
@@ -429,6 +430,21 @@ class Transformed:
         trained = tuple(part for part in scores.plan.splits[f].train if part not in out)
         one = self.by_fold[f]
         return self._model(one.name, trained, one.alpha)[0]
+
+
+def plain(moments: Moments, recipe: Recipe, options: Options) -> Solution:
+    """Least squares of all rows.
+
+    Columns that are made of sequences are rounded: what depends on others but for rounding is found in
+    rounded moments first, as exact ones would take it for independent, with coefficients of 1e12.
+    """
+    asked: dict[str, Any] = {"intercept": options.intercept, "rank": options.rank}
+    if not (recipe.derived and moments.exact) or options.rank == "min-norm":
+        return least_squares(moments, **asked)
+    rough = least_squares(moments.rounded(), root=False, **asked)
+    found = least_squares(moments, keep=rough.kept if rough.dropped else None, **asked)
+    left = 15.0 - float(np.log10(max(found.condition, 1.0)))  # the columns themselves have no more
+    return replace(found, dropped=rough.dropped, digits=min(found.digits, max(left, 0.0)))
 
 
 def _narrow(part: Any) -> Any:

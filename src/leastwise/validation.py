@@ -153,12 +153,15 @@ def validate(
     return Validation(plan=moments.plan, **stacked, again=again)
 
 
-def by_least_squares(solution: Solution, rank: str) -> Callable[[Moments], Solution]:
-    """How a fold's least squares are found: by the columns that the whole fit kept, as far as they vary."""
+def by_least_squares(solution: Solution, rank: str, derived: bool = False) -> Callable[[Moments], Solution]:
+    """How a fold's least squares are found: by the columns that the whole fit kept, as far as they vary.
+
+    `derived` columns are rounded: what depends on others but for that is found in rounded moments.
+    """
 
     def solve(known: Moments) -> Solution:
         return least_squares(
-            known,
+            known.rounded() if derived else known,
             intercept=solution.fits_intercept,
             rank="min-norm" if rank == "min-norm" else "drop",
             keep=None if rank == "min-norm" else solution.kept,

@@ -8,6 +8,8 @@ from typing import Any
 from leastwise.errors import plural
 from leastwise.report.numbers import number, with_spread
 
+NO_LIMIT = 0.995  # R2 that repeats leave, from which nothing is told of it
+
 
 def companions(beside: Mapping[str, Any]) -> list[list[str]]:
     """Rows of the table of scores: the nearest relative, and the random split that flatters."""
@@ -30,15 +32,19 @@ def sentences(scores: Mapping[str, Any], j: int | None) -> list[str]:
     lines = []
     if found := scores.get("intervals"):
         held, wide = (value if j is None else value[j] for value in (found["held"], found["wide"]))
+        sure = f"{found['guaranteed']:.0%} is certain where folds are alike"
+        if scores["folds"] == 1:  # errors of one side say little of the other
+            sure = "made of the errors on the other side: nothing is certain where the two differ"
         lines.append(
             f"interval {found['level']:.0%} for what was not seen (CV+): {number(wide)} wide; held for "
-            f"{held:.1%} of the rows left out, {found['guaranteed']:.0%} is certain where folds are alike"
+            f"{held:.1%} of the rows left out, {sure}"
         )
     beside = scores.get("beside")
     if beside is not None and j in (None, 0) and beside["certificate"]:
         lines.append(_certificate(beside["certificate"]))
-    if beside is not None and j in (None, 0) and beside["repeated"]:
-        ceiling = beside["ceiling"]
+    ceiling = None if beside is None else beside["ceiling"]
+    told = ceiling is None or ceiling < NO_LIMIT
+    if beside is not None and j in (None, 0) and beside["repeated"] and told:
         says = f"no model can expect R2 above {ceiling:.2f}"
         if ceiling is None or ceiling <= 0:
             says = "as far as sequences differ among each other, so these few say nothing of a limit"
@@ -56,10 +62,11 @@ def _certificate(found: Mapping[str, Any]) -> str:
     kept = (
         f"{found['related']:,} held-out rows have a relative in training"
         if found["related"]
-        else "no held-out sequence has a relative in training"
+        else "among them no held-out sequence has a relative in training"
     )
-    alone = "" if not found["highest"] else f"; {found['alone']:.0%} of the rows have none that is near"
-    return f"kinship  {found['pairs']:,} pairs aligned ({asked}): {kept}, {near}{alone}"
+    alone = "" if not found["highest"] else f"; {found['alone']:.0%} of the rows have none at all"
+    proof = "" if found["exhaustive"] else "; `leastwise split` aligns all of test against train"
+    return f"kinship  {found['pairs']:,} pairs aligned ({asked}): {kept}, {near}{alone}{proof}"
 
 
 def banded(scores: Mapping[str, Any]) -> list[list[str]]:

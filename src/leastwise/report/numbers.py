@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+ROUNDING = 1e-12  # of a mean: a spread below is none
+
 
 def number(value: Any) -> str:
     """Five significant digits, thousands marked; `n/a` where there is none."""
@@ -22,7 +24,7 @@ def number(value: Any) -> str:
 
 def with_spread(mean: Any, spread: Any) -> str:
     """`0.6440 ± 0.0085`: the spread to two digits, and the mean no finer than the spread."""
-    if mean is None or spread is None or not 0 < spread < 1e15:
+    if mean is None or spread is None or not ROUNDING * abs(mean) < spread < 1e15:
         return number(mean)
     places = max(0, 1 - math.floor(math.log10(spread)))
     return f"{mean:,.{places}f} ± {spread:,.{places}f}" if places < 12 else f"{mean:.2e} ± {spread:.1e}"

@@ -184,7 +184,9 @@ def how_dealt(scores: Mapping[str, Any]) -> str:
     if scores.get("alpha"):
         low, high = min(scores["alpha"]), max(scores["alpha"])
         others = "the others" if scores["folds"] > 1 else "parts of its training rows"
-        chose = f"every fold chose its penalty by {others} alone (nested), alpha {low:.3g} to {high:.3g}"
+        span = f"{low:.3g} to {high:.3g}" if f"{low:.3g}" != f"{high:.3g}" else f"{low:.3g}"
+        each = "every fold" if scores["folds"] > 1 else "the fold"
+        chose = f"{each} chose its penalty by {others} alone (nested), alpha {span}"
         if plan["judge"]:
             chose = f"val chose the penalty for models of train, alpha {low:.3g}"
         text += f";\n{chose}"

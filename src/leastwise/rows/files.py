@@ -18,7 +18,7 @@ from leastwise.errors import ColumnError, DataError, ParseError, did_you_mean, l
 from leastwise.rows.block import ArrowSlab, Kind, Rows, Slab, kind_of
 from leastwise.rows.memory import FILE_SLAB_BYTES, FILE_THREADS, check_names, one_batch, slab_rows
 
-ATTRIBUTE = re.compile(r"(?:^|\s)([A-Za-z_][\w.]*)=(\S+)")
+ATTRIBUTE = re.compile(r"(?:^|\s)([A-Za-z_][\w.]*)=(\S+(?:\s+(?![A-Za-z_][\w.]*=)\S+)*)")
 MEANT = {"TARGET", "SET", "VALIDATION"}  # keys of a header by which records are dealt with
 RECORDS = 2_000  # FASTA records a slab
 
@@ -66,6 +66,19 @@ class ParquetRows(Rows):
             ) from None
 
 
+def attributes(header: str) -> dict[str, str]:
+    """What a header says as KEY=VALUE; a value goes on to the next key, but for numbers and SET=.
+
+    >>> attributes("sp|P1 OS=Homo sapiens GN=HBA1 TARGET=50.5 by hand")
+    {'OS': 'Homo sapiens', 'GN': 'HBA1', 'TARGET': '50.5'}
+    """
+    found = {}
+    for key, value in ATTRIBUTE.findall(header):
+        first = value.split(maxsplit=1)[0]
+        found[key] = first if key in MEANT or _number(first) is not None else value
+    return found
+
+
 class FastaRows(Rows):
     """Protein sequences with what their headers say: columns `id`, `sequence`, and each KEY=VALUE.
 
@@ -79,10 +92,10 @@ class FastaRows(Rows):
         first = [record for record, _ in zip(self._records(), range(RECORDS), strict=False)]
         if not first:
             raise DataError(f"{path} holds no FASTA record. A record starts with '>'.")
-        self.attributes = {key for header, _ in first for key, _ in ATTRIBUTE.findall(header)}
+        self.attributes = {key for header, _ in first for key in attributes(header)}
         kinds: dict[str, Kind] = {"id": "text", "sequence": "text"}
         for key in sorted(self.attributes - {"id", "sequence"}):
-            values = [dict(ATTRIBUTE.findall(header)).get(key) for header, _ in first]
+            values = [attributes(header).get(key) for header, _ in first]
             kinds[key] = "number" if all(v is None or _number(v) is not None for v in values) else "text"
         self.labels = _Labels(labels) if labels is not None else None
         self.notes = () if self.labels is None else self._unmatched(self.labels)
@@ -128,7 +141,7 @@ class FastaRows(Rows):
             "id": arrow.texts(ids),
             "sequence": arrow.texts([sequence for _, sequence in records]),
         }
-        said = [dict(ATTRIBUTE.findall(header)) for header in headers]
+        said = [attributes(header) for header in headers]
         self._refuse_late(said, ids, first)
         for key in self.attributes - {"id", "sequence"}:
             values = [s.get(key) for s in said]

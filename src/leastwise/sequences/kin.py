@@ -28,6 +28,7 @@ Flags = NDArray[np.bool_]
 
 ALL = 300  # sequences up to which every pair is scored
 CANDIDATES = 50  # of each sequence beyond
+SCORES = 0.35  # share of the work: the rest is alignments
 NEAREST = 3  # of each sequence, that are aligned whether or not they connect anything
 
 
@@ -76,12 +77,13 @@ def kin(sequences: Iterable[str], related: Related, progress: Progress | None = 
     4,165 proteins of 648 residues take about 40 CPU seconds.
     """
     distinct = tuple(sorted(set(sequences)))
-    n, database = len(distinct), Database(distinct)
+    n, database, told = len(distinct), Database(distinct), _Told(progress, len(set(distinct)))
     one, other, score = (np.empty(0, np.int64) for _ in range(3))
     if n > 1:
         asked = _all(n) if n <= ALL else _likely(distinct)
-        one, other, score = _scored(database, asked, related, progress)
-    found, groups = _aligned(database, one, other, score, related)
+        one, other, score = _scored(database, asked, related, told)
+    found, groups = _aligned(database, one, other, score, related, told)
+    told.of(n, 1.0)
     count = n * (n - 1) // 2 if n <= ALL else n * CANDIDATES
     near = related.reaches(found, n)
     return Kin(
@@ -137,8 +139,21 @@ def _likely(distinct: tuple[str, ...]) -> Iterator[tuple[int, Ints]]:
     yield from Index.of(pack(map(without_tags, distinct))).nearest(CANDIDATES)
 
 
+class _Told:
+    """Progress: scores and alignments as so many of n sequences, never backwards."""
+
+    def __init__(self, progress: Progress | None, n: int) -> None:
+        self.progress, self.n, self.done = progress, n, 0
+
+    def of(self, done: float, share: float) -> None:
+        """So many sequences of n are done, of a stage that ends at this share of the work."""
+        self.done = max(self.done, min(int(done * share), self.n))
+        if self.progress is not None:
+            self.progress(self.done, self.n)
+
+
 def _scored(
-    database: Database, asked: Iterator[tuple[int, Ints]], related: Related, progress: Progress | None
+    database: Database, asked: Iterator[tuple[int, Ints]], related: Related, told: _Told
 ) -> tuple[Ints, Ints, Ints]:
     """The pairs (m,) whose score may matter, each once, the best first."""
     n, kept = len(database), []
@@ -153,10 +168,8 @@ def _scored(
     with ThreadPoolExecutor(workers()) as pool:
         for done, found in enumerate(pool.map(one, asked), 1):
             kept.append(found)
-            if progress is not None and done % 32 == 0:
-                progress(min(done, n), n)
-    if progress is not None:
-        progress(n, n)
+            if done % 32 == 0:
+                told.of(done, SCORES)
     pairs, scores = (np.concatenate(part) for part in zip(*kept, strict=True))
     _, at = np.unique(pairs, return_index=True)
     at = at[np.argsort(-scores[at], kind="stable")]
@@ -165,7 +178,7 @@ def _scored(
 
 
 def _aligned(
-    database: Database, first: Ints, second: Ints, score: Ints, related: Related
+    database: Database, first: Ints, second: Ints, score: Ints, related: Related, told: _Told
 ) -> tuple[Alignments, Ints]:
     """Alignments of the best pairs of each sequence and of those that may connect groups; the groups."""
     from scipy.sparse import coo_array
@@ -174,7 +187,7 @@ def _aligned(
     n = len(database)
     best = _rank(first, n) < NEAREST
     best |= _rank(second, n) < NEAREST
-    found = [_align(database, first[best], second[best], score[best])]
+    found = [_align(database, first[best], second[best], score[best], told)]
     rest, groups = np.flatnonzero(~best), np.arange(n)
     while True:
         done = _joined(found)
@@ -189,7 +202,7 @@ def _aligned(
         between = np.minimum(low, high) * n + np.maximum(low, high)
         _, at = np.unique(between, return_index=True)
         some = rest[at]
-        found.append(_align(database, first[some], second[some], score[some]))
+        found.append(_align(database, first[some], second[some], score[some], told))
         rest = np.delete(rest, at)
 
 
@@ -202,15 +215,19 @@ def _rank(of: Ints, n: int) -> Ints:
     return rank
 
 
-def _align(database: Database, first: Ints, second: Ints, score: Ints) -> Alignments:
+def _align(database: Database, first: Ints, second: Ints, score: Ints, told: _Told) -> Alignments:
     """The best local alignments of pairs, in threads."""
 
     def some(query: int) -> list[tuple[object, ...]]:
         here = np.flatnonzero(first == query)
         return database.alignments(query, second[here], score[here])
 
+    made: list[tuple[object, ...]] = []
     with ThreadPoolExecutor(workers()) as pool:
-        return Alignments.of([row for rows in pool.map(some, np.unique(first).tolist()) for row in rows])
+        for query, rows in zip((asked := np.unique(first).tolist()), pool.map(some, asked), strict=True):
+            made += rows
+            told.of(query * (1 - SCORES) + SCORES * len(database), 1.0)
+    return Alignments.of(made)
 
 
 def _joined(found: list[Alignments]) -> Alignments:
