@@ -293,7 +293,10 @@ def settled(
             "wild_type": consensus(came.sequences),
             "first": 1 if offset is None else offset,
         }
-        notes.append(f"'{column}': substitutions against the most common letter at each position")
+        notes.append(
+            f"'{column}': substitutions against the most common letter at each position; a wild type can "
+            "be given (wild_type=, --wild-type). G41A is 1 where it stands, G41 -1 wherever G is replaced"
+        )
     found: list[Encoding] = []
     for part in wanted:
         if part == "properties":

@@ -36,6 +36,7 @@ OVERALL = (
 LEVEL = 0.95  # of the intervals that are told unasked
 UNSEEN = 0.9  # of those of groups that were not seen
 LOSS = "1/n sum_i (x_i w + b - y_i)^2"
+WEIGHTED = "sum_i v_i (x_i w + b - y_i)^2 / sum_i v_i (v: the weights)"
 
 
 def facts(fit: Any) -> dict[str, Any]:
@@ -79,7 +80,9 @@ def _model(recipe: Recipe, solution: Solution, options: Any) -> dict[str, Any]:
         "weight_kind": recipe.weight_kind if recipe.weight else None,
         "group": recipe.group,
         "rank": options.rank,
-        "loss": LOSS.replace("y_i", "z_i") if recipe.transformed else LOSS,
+        "loss": (WEIGHTED if recipe.weight else LOSS).replace(
+            "y_i", "z_i" if recipe.transformed else "y_i"
+        ),
     }
 
 
