@@ -128,3 +128,12 @@ def test_intervals_of_one_fold_promise_nothing():
     )
     assert "nothing is certain where the two differ" in said
     assert "80% is certain" not in said
+
+
+def test_what_was_changed_to_read_a_sequence_is_told_beside_its_features(tmp_path):
+    (tmp_path / "t.csv").write_text("sequence\nACDEF--GHIK*\nacdefghik\n")
+    asked = ["features", str(tmp_path / "t.csv"), "--unknown", "mask", "-o", str(tmp_path / "f.csv")]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    assert "'-'" in done.output
+    assert "masked" in done.output

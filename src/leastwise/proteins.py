@@ -19,7 +19,7 @@ from leastwise.predicting import check_output, sink
 from leastwise.rows import Rows
 from leastwise.rows.block import Kind, Progress, Slab
 from leastwise.rows.open import open_rows
-from leastwise.sequences import Split, encode, split
+from leastwise.sequences import Split, clean, encode, split
 from leastwise.sequences.encode import UNKNOWN
 from leastwise.sequences.scales import ALPHABET
 
@@ -98,8 +98,9 @@ def features_file(
     refuse_itself(source, output)
     rows = open_rows(source, **how)
     term = Sequence(column_of(rows, sequence), unknown)
+    changed = _changed(rows, term.column, unknown)
     count = _columns(rows, (term,), output)
-    return [*rows.notes, f"{plural(len(term.names), 'feature')} of {plural(count, 'sequence')}"]
+    return [*rows.notes, *changed, f"{plural(len(term.names), 'feature')} of {plural(count, 'sequence')}"]
 
 
 def encode_file(
@@ -140,6 +141,14 @@ def encode_file(
     write = _matrix if tensors else _columns
     count = write(rows, terms, output)
     return [*rows.notes, *notes, f"{plural(len(names), 'column')} of {plural(count, 'sequence')}"]
+
+
+def _changed(rows: Rows, column: str, unknown: str) -> list[str]:
+    """What was changed in sequences to read them, counted; nothing where each letter had to be known."""
+    if unknown == "error" or not rows.rereadable:
+        return []
+    came = [text for text in _texts(rows, column) if text is not None]
+    return [f"'{column}': {change}" for change in clean(came, unknown=unknown).changes]
 
 
 def _texts(rows: Rows, column: str) -> list[Any]:
