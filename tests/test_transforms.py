@@ -414,3 +414,10 @@ def test_predictions_far_away_are_numbers_still():
     fit = lw.fit(t, "y", group="g", transform="log")
     far = pa.table({f"x{j}": 1e6 * t[f"x{j}"].to_numpy() for j in range(3)})
     assert np.isfinite(fit.predict(far)).all()
+
+
+@pytest.mark.parametrize("asked", ["cv", "cv:spearman"])
+def test_of_scores_that_differ_by_rounding_the_plainer_is_taken(asked, monkeypatch):
+    scores = iter(0.5 * (1 + sign * 1e-16) for sign in (0, 4, -4, 2, -2) * 20)
+    monkeypatch.setattr("leastwise.transformed.Transformed._score", lambda *_: next(scores))
+    assert lw.fit(table(), "y", group="g", transform=asked).recipe.scale.name == "none"

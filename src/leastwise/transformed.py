@@ -40,6 +40,7 @@ Places = tuple[int, ...]  # of parts, ascending
 
 MOST_SETS = 600  # target columns at once
 MOST_GUESSES = 100_000_000  # numbers kept to choose by: 0.8 GB
+ALIKE = 1e-9  # scores no further apart are one
 PAIRED = 10  # folds, of which every two are left out
 
 
@@ -257,10 +258,8 @@ class Transformed:
             [one for one in names if self.learned.can(one, d, owner)]
             for d, owner in zip(dealings, owners, strict=True)
         ]
-        found = [
-            [self._penalty(name, d) for name in names] for names, d in zip(tried, dealings, strict=True)
-        ]
-        if len(self.learned.names) == 1:
+        found = [[self._penalty(one, d) for one in some] for some, d in zip(tried, dealings, strict=True)]
+        if len(names) == 1:
             return [choices[0] for choices in found]
         columns = [(d, one) for d, choices in zip(dealings, found, strict=True) for one in choices]
         guesses = self._guesses(columns)
@@ -269,9 +268,9 @@ class Transformed:
             own = guesses[:, start : start + len(choices)]
             start += len(choices)
             scores = {c.name: self._score(dealing, own[:, j]) for j, c in enumerate(choices)}
-            sign = -1.0 if self.by_order else 1.0
-            best = min(choices, key=lambda one: sign * scores[one.name])  # called at once
-            made.append(replace(best, scores=scores))
+            best = (max if self.by_order else min)(scores.values())
+            alike = (one for one in choices if abs(scores[one.name] - best) <= ALIKE * abs(best))
+            made.append(replace(next(alike), scores=scores))  # the plainest of them
         return made
 
     @property
