@@ -151,17 +151,14 @@ def coverage(
     without: Callable[[int, tuple[int, ...]], Model],
     level: float,
 ) -> Coverage:
-    """How often intervals made without a fold hold there; `without(f, parts)` is the model of fold f less
-    these parts of its training rows.
+    """How often intervals made without a fold hold there.
 
-    A pass, and K (K - 1) models; memory: a number a row for each of them.
+    `without(f, parts)` is the model of fold f less these parts of its training rows. A pass, and K (K - 1)
+    models; memory: a number a row for each of them.
     """
     splits = scores.plan.splits
-    pairs = {
-        (f, k): without(f, out) for f in range(len(splits)) for k, out in enumerate(inner_parts(scores, f))
-    }
-    keys = list(pairs)
-    models = [pairs[key] for key in keys]
+    keys = [(f, k) for f in range(len(splits)) for k in range(len(inner_parts(scores, f)))]
+    models = [without(f, inner_parts(scores, f)[k]) for f, k in keys]
 
     def step(slab: Slab) -> list[tuple[NDArray[np.int64], Array, Array]]:
         block = recipe.block(slab, stored=True)

@@ -88,7 +88,6 @@ def learn(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -
             f"transform='{recipe.transform}' is learned by each training set for itself, which cannot be "
             f"done with {what}. Ask for folds dealt once, as folds=5, or transform the target yourself."
         )
-
     part, y, w = _gathered(rows, recipe, plan)
     counts = np.bincount(part[w > 0], minlength=1 if plan is None else plan.k)
     dealings = dealt_places(plan, counts.tolist())
@@ -97,14 +96,13 @@ def learn(rows: Rows, recipe: Recipe, options: Options, plan: FoldPlan | None) -
             f"transform='{recipe.transform}' is chosen by held-out folds, and there are none. Ask for "
             "folds (folds=, --folds), or name one, as transform='log'."
         )
-    every = tuple(range(1 if plan is None else plan.k))
-    sets = _sets(every, dealings, nested=choosing or bool(options.penalty.rule))
+    every, nested = tuple(range(len(counts))), choosing or bool(options.penalty.rule)
+    sets = _sets(every, dealings, nested=nested)
     if len(sets) * len(names) > MOST_SETS:
         raise UsageError(
             f"Each of {plural(len(sets), 'training set')} learns {plural(len(names), 'transform')} for "
             f"itself, and {MOST_SETS} are the most. Ask for 10 folds or fewer (folds=, --folds)."
         )
-    nested = choosing or bool(options.penalty.rule)
     needed = {*sets} if nested else {*_sets(every, dealings, nested=False, paired=0)}
     found: dict[tuple[str, Places], Transform] = {}
     for name in names:
